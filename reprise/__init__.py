@@ -1,0 +1,1 @@
+"""Train language models that can be played again, note for note. README.md has the map."""

@@ -1,0 +1,79 @@
+"""What all commands share: the --params option, logging, errors as plain lines, exit codes."""
+
+import functools
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec
+
+import click
+
+from reprise.errors import PipelineError
+
+P = ParamSpec("P")
+
+log = logging.getLogger(__name__)
+
+params_option = click.option(
+    "--params",
+    "params_path",
+    type=click.Path(path_type=Path),
+    default=Path("params.yaml"),
+    show_default=True,
+    help="The settings.",
+)
+
+
+def path_option(flag: str, default: str, text: str) -> Callable[[Any], Any]:
+    """An option for a path; its default is the place in the committed pipeline."""
+    return click.option(
+        flag, type=click.Path(path_type=Path), default=Path(default), show_default=True, help=text
+    )
+
+
+def command(function: Callable[P, None]) -> click.Command:
+    """Make a click command: logging to stderr, what a person can fix on plain lines, exit code 1."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        set_up_logging()
+        try:
+            function(*args, **kwargs)
+        except PipelineError as error:
+            fail(error)
+
+    return click.command(help=_first_paragraph(function.__doc__))(run)
+
+
+def fail(error: PipelineError) -> NoReturn:
+    for line in error.lines:
+        click.echo(f"error: {line}", err=True)
+    sys.exit(1)
+
+
+def set_up_logging() -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    for noisy in ("alembic", "mlflow", "httpx", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class StageReport:
+    """The closing line of a stage: what went in, what came out, what was dropped, seconds."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.started = time.monotonic()
+
+    def close(self, *, read: str, wrote: str, dropped: str = "nothing") -> None:
+        seconds = time.monotonic() - self.started
+        log.info(
+            "%s: in %s; out %s; dropped %s; %.1f s", self.stage, read, wrote, dropped, seconds
+        )
+
+
+def _first_paragraph(docstring: str | None) -> str:
+    return (docstring or "").strip().split("\n\n")[0]

@@ -1,0 +1,31 @@
+"""params.yaml, section evaluate."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from reprise.params.base import Section
+
+
+class EvaluateParams(Section):
+    context: Literal["document", "stream"]
+    window: int = Field(ge=1)
+    stride: int = Field(ge=1)
+    batch_tokens: int = Field(ge=1)
+    word_ends: Literal["document", "line"]
+    baseline_order: int = Field(ge=1, le=6)
+    baseline_tokens: int = Field(ge=1)
+    prompts: tuple[str, ...]
+    sample_tokens: int = Field(ge=1)
+    temperature: float = Field(ge=0)
+    top_k: int = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    seed: int = Field(ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _stride_covers(self) -> Self:
+        if self.stride > self.window:
+            raise ValueError(
+                f"stride {self.stride} is above window {self.window}; tokens would be left out"
+            )
+        return self

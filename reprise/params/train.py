@@ -1,0 +1,41 @@
+"""params.yaml, section train: the training algorithm."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from reprise.params.base import Section
+
+
+class TrainParams(Section):
+    seed: int = Field(ge=0, lt=2**32)
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: Literal["auto"] | int = Field(description="auto or a whole number from 1")
+    batch_size: int = Field(ge=1)
+    sequence_length: int = Field(ge=1)
+    max_steps: int = Field(ge=1)
+    optimizer: Literal["sgd", "adam", "adamw"]
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    beta1: float = Field(ge=0, lt=1)
+    beta2: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["constant", "cosine", "linear"]
+    warmup_steps: int = Field(ge=0)
+    final_learning_rate_fraction: float = Field(ge=0, le=1)
+    clip_norm: float = Field(gt=0)
+    steps_per_log: int = Field(ge=1)
+    steps_per_validation: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    steps_per_checkpoint: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        if isinstance(self.threads, int) and self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; allowed: auto or a whole number from 1")
+        if self.warmup_steps >= self.max_steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}"
+            )
+        return self
