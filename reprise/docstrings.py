@@ -1,0 +1,161 @@
+"""A corpus from the docstrings of installed distributions: read, never imported or executed."""
+
+import ast
+import base64
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
+from pathlib import Path
+
+from reprise.errors import PipelineError
+
+FILES_PER_SHARD = 32
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    package: str  # the distribution's name, as pip knows it
+    name: str  # relative to site-packages, with slashes, as RECORD has it
+    path: Path
+    hash_name: str
+    digest: str  # URL-safe base64 without padding, as RECORD has it
+
+
+@dataclass(frozen=True)
+class ShardOfDocstrings:
+    documents: list[tuple[str, str]]  # name, text
+    files: int  # verified
+    unparsed: list[str]  # files that are no Python of this interpreter
+
+
+def installed(package: str) -> Distribution:
+    try:
+        return distribution(package)
+    except PackageNotFoundError:
+        raise PipelineError(
+            f"{package}: not installed, so its docstrings cannot be read; `pip install {package}`"
+        ) from None
+
+
+def source_files(package: str) -> list[SourceFile]:
+    """The distribution's Python files by name, with the hashes that its RECORD gives."""
+    found = installed(package)
+    files = [file for file in found.files or () if _is_source(file)]
+    if not files:
+        raise PipelineError(
+            f"{package}: no RECORD of its files, so they cannot be verified; {_reinstall(package)}"
+        )
+    return [_source_file(package, file) for file in sorted(files, key=lambda file: file.as_posix())]
+
+
+def _is_source(file: PackagePath) -> bool:
+    return file.suffix == ".py" and ".." not in file.parts
+
+
+def _source_file(package: str, file: PackagePath) -> SourceFile:
+    if file.hash is None:
+        raise PipelineError(f"{file}: no hash in the RECORD of {package}; {_reinstall(package)}")
+    path = Path(str(file.locate()))
+    return SourceFile(package, file.as_posix(), path, file.hash.mode, file.hash.value)
+
+
+def _reinstall(package: str) -> str:
+    return f"`pip install --force-reinstall {package}`"
+
+
+def shards(package: str) -> Iterator[list[SourceFile]]:
+    files = source_files(package)
+    for start in range(0, len(files), FILES_PER_SHARD):
+        yield files[start : start + FILES_PER_SHARD]
+
+
+def read_shard(files: list[SourceFile]) -> ShardOfDocstrings:
+    """The docstrings of some files, each file verified first."""
+    documents: list[tuple[str, str]] = []
+    unparsed = []
+    for file in files:
+        source = verified_bytes(file)
+        try:
+            documents += docstrings_of(source, module_name(file.name))
+        except (SyntaxError, ValueError):
+            unparsed.append(file.name)
+    return ShardOfDocstrings(documents, len(files), unparsed)
+
+
+def verified_bytes(file: SourceFile) -> bytes:
+    """The file's content, which is what its distribution's author published."""
+    try:
+        content = file.path.read_bytes()
+    except OSError as error:
+        raise PipelineError(
+            f"{file.path}: cannot be read: {error.strerror}; {_reinstall(file.package)}"
+        ) from None
+    digest = hashlib.new(file.hash_name, content).digest()
+    found = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    if found != file.digest:
+        raise PipelineError(
+            f"{file.path}: expected {file.hash_name} {file.digest} (RECORD of {file.package}), "
+            f"found {found}: the file was changed; {_reinstall(file.package)}"
+        )
+    return content
+
+
+def module_name(name: str) -> str:
+    """numpy/linalg/__init__.py -> numpy.linalg"""
+    return ".".join(name.removesuffix(".py").removesuffix("/__init__").split("/"))
+
+
+def docstrings_of(source: bytes, module: str) -> Iterator[tuple[str, str]]:
+    """(module.qualname, docstring) for the module, its classes and functions, in source order."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the source's own spelling, such as "\d"
+        tree = ast.parse(source)
+    yield from _docstrings_below(tree, module)
+
+
+def _docstrings_below(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        docstring = ast.get_docstring(node, clean=False)
+        if docstring is not None and (text := dedented(docstring)):
+            yield name, text
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _docstrings_below(child, f"{name}.{child.name}")
+        elif isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from _docstrings_below(child, name)
+
+
+def dedented(docstring: str) -> str:
+    """The docstring without the indentation of the code around it (PEP 257, written here so
+    that no version of Python changes a byte).
+
+    "Sum.\\n\\n    Adds up.\\n    " -> "Sum.\\n\\nAdds up."
+    """
+    first, *rest = docstring.expandtabs().split("\n")
+    margin = min((len(line) - len(line.lstrip(" ")) for line in rest if line.strip(" ")), default=0)
+    lines = [first.strip(" "), *(line[margin:].rstrip(" ") for line in rest)]
+    return "\n".join(lines).strip("\n")
+
+
+def licence_of(package: str) -> str:
+    """The licence in one line: SPDX expression, else the classifier, else the first line."""
+    metadata = installed(package).metadata
+    if expression := metadata.get("License-Expression"):
+        return expression
+    classifiers = metadata.get_all("Classifier") or []
+    names = [name.rpartition(" :: ")[2] for name in classifiers if name.startswith("License ::")]
+    if names:
+        return ", ".join(names)
+    return (metadata.get("License") or "not stated").strip().split("\n")[0]
+
+
+def json_line(name: str, text: str) -> bytes:
+    return (
+        json.dumps({"name": name, "text": text}, ensure_ascii=False).encode(
+            "utf-8", "surrogatepass"
+        )
+        + b"\n"
+    )

@@ -1,0 +1,177 @@
+"""Raw files as they were published, with a manifest that says what and from where.
+
+data/download/manifest.json
+    corpus   name of the catalogue entry, or of the file or folder
+    files    path (relative to the manifest), bytes, sha256, format (text, jsonl, parquet),
+             document (file, paragraph, line; text only), text_field (jsonl, parquet), split
+    sources  where the files come from
+    licence
+"""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reprise.catalog import Entry
+from reprise.docstrings import installed, json_line, licence_of, read_shard, shards
+from reprise.errors import PipelineError
+from reprise.files import replacing, sha256_of, write_json
+from reprise.parallel import ordered_map
+from reprise.params.download import DownloadParams
+from reprise.progress import Progress
+
+log = logging.getLogger(__name__)
+
+FORMATS = {".txt": "text", ".jsonl": "jsonl", ".parquet": "parquet"}
+ENDINGS = ", ".join([*FORMATS, *(f"{ending}.gz" for ending in FORMATS)])
+DOCSTRINGS, FILES = "docstrings", "files"  # the folders that download writes
+COPY_BYTES = 1 << 20
+IGNORED_NAMES_TOLD = 20
+
+
+def download_docstrings(corpus: str, entry: Entry, out: Path, workers: int) -> dict[str, Any]:
+    """Write out/docstrings/<package>.jsonl and the manifest, which is returned."""
+    start_over(out)
+    files, sources = [], []
+    with Progress("download", None, "files") as progress:
+        for package in entry.packages:
+            name = f"{DOCSTRINGS}/{package}.jsonl"
+            verified, documents, unparsed = 0, 0, []
+            with replacing(out / name) as scratch, scratch.open("wb") as file:
+                for shard in ordered_map(read_shard, shards(package), workers):
+                    file.writelines(json_line(*document) for document in shard.documents)
+                    verified += shard.files
+                    documents += len(shard.documents)
+                    unparsed += shard.unparsed
+                    progress.advance(shard.files)
+            files.append(described(out, name, "jsonl") | {"text_field": "text"})
+            sources.append(
+                {
+                    "package": package,
+                    "version": installed(package).version,
+                    "licence": licence_of(package),
+                    "files_verified": verified,
+                    "files_not_parsed": unparsed,
+                    "documents": documents,
+                }
+            )
+    manifest = {
+        "corpus": corpus,
+        "title": entry.title,
+        "language": entry.language,
+        "licence": entry.licence,
+        "homepage": entry.homepage,
+        "files": files,
+        "sources": sources,
+    }
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+def download_own(source: Path, params: DownloadParams, out: Path) -> dict[str, Any]:
+    """Copy a person's file or folder to out/files and write the manifest, which is returned."""
+    if out.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(
+        out.resolve()
+    ):
+        raise PipelineError(
+            f"download.corpus: {source} and the output {out} lie in one another; "
+            "keep your texts in a folder of their own"
+        )
+    found, ignored = own_files(source)
+    start_over(out)
+    files = []
+    for path, name in found:
+        target = f"{FILES}/{name}"
+        copy(path, out / target)
+        kind = format_of(path)
+        reading = (
+            {"document": params.document} if kind == "text" else {"text_field": params.text_field}
+        )
+        files.append(described(out, target, str(kind)) | reading)
+    manifest = {
+        "corpus": source.resolve().name,
+        "licence": "not stated",
+        "files": files,
+        "sources": [{"ignored": len(ignored), "ignored_names": ignored[:IGNORED_NAMES_TOLD]}],
+    }
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+def own_files(source: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+    """(path, name) of each file that can be read, by name, and the names of all others."""
+    if source.is_file():
+        pairs = [(source, source.name)]
+    else:
+        inside = (path for path in source.rglob("*") if path.is_file())
+        pairs = sorted(
+            ((path, path.relative_to(source).as_posix()) for path in inside),
+            key=lambda pair: pair[1],
+        )
+    usable = [pair for pair in pairs if format_of(pair[0])]
+    ignored = [name for path, name in pairs if not format_of(path)]
+    if not pairs:
+        raise PipelineError(f"download.corpus: {source} is an empty folder; put {ENDINGS} there")
+    if not usable:
+        raise PipelineError(
+            f"download.corpus: {source} holds no file that can be read, but {len(ignored)} others "
+            f"({_some(ignored)}); expected {ENDINGS}"
+        )
+    if ignored:
+        log.warning("download: %d files ignored (%s)", len(ignored), _some(ignored))
+    return usable, ignored
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def format_of(path: Path) -> str | None:
+    """text, jsonl or parquet by the file's ending, with or without .gz; None for others."""
+    name = path.name.lower().removesuffix(".gz")
+    return next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), None)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy in pieces; a source that cannot be read is told apart from a target."""
+    with replacing(target) as scratch, scratch.open("wb") as file:
+        for piece in _pieces(source):
+            file.write(piece)
+
+
+def _pieces(source: Path) -> Iterator[bytes]:
+    try:
+        with source.open("rb") as file:
+            while piece := file.read(COPY_BYTES):
+                yield piece
+    except OSError as error:
+        raise PipelineError(
+            f"{source}: cannot be read: {error.strerror}; make it readable or take it away"
+        ) from None
+
+
+def described(out: Path, name: str, kind: str) -> dict[str, Any]:
+    path = out / name
+    return {
+        "path": name,
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        "format": kind,
+        "split": None,
+    }
+
+
+def start_over(out: Path) -> None:
+    """Take away what an earlier download left: first the manifest, so that no half is believed."""
+    (out / "manifest.json").unlink(missing_ok=True)
+    for folder in (DOCSTRINGS, FILES):
+        shutil.rmtree(out / folder, ignore_errors=True)
+
+
+def digest_of(manifest: dict[str, Any]) -> str:
+    """One hash over all files of a manifest."""
+    lines = "".join(f"{file['sha256']}  {file['path']}\n" for file in manifest["files"])
+    return hashlib.sha256(lines.encode()).hexdigest()
