@@ -11,3 +11,7 @@ class PipelineError(Exception):
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+class Interrupted(PipelineError):
+    """Someone asked the work to stop; what was done is saved and the same command goes on."""

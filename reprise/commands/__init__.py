@@ -1,0 +1,1 @@
+"""What people do beside the pipeline: the verbs of `reprise`, one module each."""

@@ -1,0 +1,18 @@
+"""`reprise VERB`, or `python -m reprise.commands VERB`."""
+
+import click
+
+from reprise.commands.deps import deps
+from reprise.commands.ui import ui
+
+
+@click.group()
+def reprise() -> None:
+    """What people do beside the pipeline, which is run by `dvc repro`."""
+
+
+reprise.add_command(deps)
+reprise.add_command(ui)
+
+if __name__ == "__main__":
+    reprise()

@@ -1,0 +1,180 @@
+"""Token ids on disk, and the batches that training takes from them.
+
+A split is one memory-mapped array of ids, documents end to end, the boundary id after each. Every
+token is predicted from the one before it; the first token of a document from the boundary before.
+
+The order of an epoch is a pure function of (seed, epoch): documents are shuffled and laid end to
+end. Recurrent models cut this line into B parallel streams and carry their state along each;
+transformers see its windows in a second shuffle. Either way each token is predicted exactly once an
+epoch, and batch number n is the same whether or not the batches before it were ever made.
+
+B rows of a batch, T tokens.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from reprise.errors import PipelineError
+from reprise.files import read_json
+
+Ids = npt.NDArray[np.integer]
+NO_TARGET = -1
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """One split: ids (N,) uint16 or uint32; document d is ids[offsets[d]:offsets[d + 1]]."""
+
+    ids: Ids
+    offsets: npt.NDArray[np.int64]
+    boundary: int
+
+    @classmethod
+    def open(cls, ids_path: Path, documents_path: Path, boundary: int) -> Self:
+        try:
+            ids = np.load(ids_path, mmap_mode="r")
+            tokens = pq.read_table(documents_path, columns=["tokens"])["tokens"].to_numpy()
+        except (OSError, ValueError) as error:
+            raise PipelineError(
+                f"{ids_path}: cannot be read: {error}; run `dvc repro -f encode`"
+            ) from None
+        offsets = np.concatenate([[0], np.cumsum(tokens)]).astype(np.int64)
+        if offsets[-1] != len(ids):
+            raise PipelineError(
+                f"{ids_path}: {len(ids)} ids, but {documents_path} speaks of {offsets[-1]}; "
+                "run `dvc repro -f encode`"
+            )
+        return cls(ids, offsets, boundary)
+
+    @classmethod
+    def open_in(cls, folder: Path, split: str) -> Self:
+        """The split as the encode stage left it in `folder`."""
+        boundary = read_json(folder / "vocabulary.json")["boundary"]
+        return cls.open(folder / f"{split}.npy", folder / f"{split}.parquet", boundary)
+
+    @property
+    def documents(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Ids and their next ids, both (B, T) int64; targets are NO_TARGET where a row has ended."""
+
+    inputs: Tensor
+    targets: Tensor
+    fresh: bool  # the state before it is the initial one
+
+
+class Batches(Protocol):
+    """Batch number n, counted over all epochs, as a pure function of n."""
+
+    per_epoch: int
+
+    def __getitem__(self, number: int) -> Batch: ...
+
+
+class _Line:
+    """The documents of one epoch in shuffled order, laid end to end."""
+
+    def __init__(self, split: EncodedSplit, seed: int, epoch: int) -> None:
+        self.split = split
+        self.order = np.random.default_rng([seed, epoch]).permutation(split.documents)
+        lengths = np.diff(split.offsets)[self.order]
+        self.starts = np.concatenate([[0], np.cumsum(lengths)])
+
+    def read(self, start: int, stop: int) -> Ids:
+        """Tokens start to stop of the line; position -1 is a boundary."""
+        ids, offsets, boundary = self.split.ids, self.split.offsets, self.split.boundary
+        pieces = []
+        if start < 0:
+            pieces.append(np.array([boundary], dtype=ids.dtype))
+            start = 0
+        place = int(np.searchsorted(self.starts, start, side="right")) - 1
+        while start < stop:
+            document = self.order[place]
+            end = min(stop, int(self.starts[place + 1]))
+            first = int(offsets[document] - self.starts[place])
+            pieces.append(ids[first + start : first + end])
+            start, place = end, place + 1
+        return np.concatenate(pieces)
+
+
+def _batch(line: _Line, spans: list[tuple[int, int]], fresh: bool) -> Batch:
+    longest = max(stop - start for start, stop in spans)
+    inputs = np.full((len(spans), longest), line.split.boundary, dtype=np.int64)
+    targets = np.full((len(spans), longest), NO_TARGET, dtype=np.int64)
+    for row, (start, stop) in enumerate(spans):
+        if start < stop:
+            tokens = line.read(start - 1, stop)
+            inputs[row, : stop - start] = tokens[:-1]
+            targets[row, : stop - start] = tokens[1:]
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), fresh)
+
+
+class StreamBatches:
+    """B parallel streams, T tokens of each at a time; row b goes on where row b stopped."""
+
+    def __init__(self, split: EncodedSplit, batch_size: int, sequence_length: int, seed: int):
+        check_sizes(split, batch_size, sequence_length)
+        self.split, self.seed = split, seed
+        self.batch_size, self.sequence_length = batch_size, sequence_length
+        self.stream_length = -(-split.tokens // batch_size)
+        self.per_epoch = -(-self.stream_length // sequence_length)
+        self._line = lru_cache(maxsize=1)(lambda epoch: _Line(split, seed, epoch))
+
+    def __getitem__(self, number: int) -> Batch:
+        epoch, segment = divmod(number, self.per_epoch)
+        spans = []
+        for row in range(self.batch_size):
+            begin = min(row * self.stream_length, self.split.tokens)
+            end = min(begin + self.stream_length, self.split.tokens)
+            start = min(begin + segment * self.sequence_length, end)
+            spans.append((start, min(start + self.sequence_length, end)))
+        return _batch(self._line(epoch), spans, fresh=segment == 0)
+
+
+class WindowBatches:
+    """Windows of T tokens in shuffled order, B at a time; the last batch of an epoch has the rest."""
+
+    def __init__(self, split: EncodedSplit, batch_size: int, sequence_length: int, seed: int):
+        check_sizes(split, batch_size, sequence_length)
+        self.split, self.seed = split, seed
+        self.batch_size, self.sequence_length = batch_size, sequence_length
+        self.windows = -(-split.tokens // sequence_length)
+        self.per_epoch = -(-self.windows // batch_size)
+        self._line = lru_cache(maxsize=1)(lambda epoch: _Line(split, seed, epoch))
+        self._order = lru_cache(maxsize=1)(
+            lambda epoch: np.random.default_rng([seed, epoch, 1]).permutation(self.windows)
+        )
+
+    def __getitem__(self, number: int) -> Batch:
+        epoch, place = divmod(number, self.per_epoch)
+        chosen = self._order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        length = self.sequence_length
+        spans = [
+            (int(window) * length, min((int(window) + 1) * length, self.split.tokens))
+            for window in chosen
+        ]
+        return _batch(self._line(epoch), spans, fresh=True)
+
+
+def check_sizes(split: EncodedSplit, batch_size: int, sequence_length: int) -> None:
+    for name, value in (("batch_size", batch_size), ("sequence_length", sequence_length)):
+        if value > split.tokens:
+            raise PipelineError(
+                f"train.{name}: found {value}, but the train split has {split.tokens} tokens; "
+                f"allowed: 1 to {split.tokens}, or take more text"
+            )

@@ -1,0 +1,38 @@
+"""Asked to stop: by SIGTERM or Ctrl-C, or because the process that started us is gone."""
+
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+
+class StopRequest:
+    """While it is entered, signals are noted instead of killing; ask `reason()` between steps."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __enter__(self) -> Self:
+        self._signal: int | None = None
+        self._parent = os.getppid()
+        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
+
+    def reason(self) -> str | None:
+        """Why to stop, or None to go on. DVC leaves its stages behind when it is killed."""
+        if self._signal is not None:
+            return signal.Signals(self._signal).name
+        if os.getppid() != self._parent:
+            return "the end of the process that started this one"
+        return None

@@ -1,0 +1,110 @@
+"""What the network runs on. `auto` is resolved here, once, and the answer is written down."""
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import SingleDeviceStrategy
+
+from reprise.errors import PipelineError
+from reprise.params.model import ModelParams
+from reprise.params.train import TrainParams
+
+# Below this size casting to bfloat16 costs a CPU more than its faster products give back:
+# measured with 128 (slower) and 384 (faster) at 2 cores with AMX.
+SMALLEST_BF16_SIZE_ON_CPU = 256
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All that can change the last digit of a float, beside the settings."""
+
+    device: str  # cpu, cuda, mps, xpu
+    hardware: str  # the kind of processor, as far as it chooses kernels
+    precision: str  # fp32, bf16
+    threads: int
+    torch: str  # version
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def resolve(train: TrainParams, model: ModelParams) -> Machine:
+    """Settle device, precision and threads; PipelineError for a device that is not there."""
+    device = _device(train.device)
+    return Machine(
+        device=device,
+        hardware=_hardware(device),
+        precision=_precision(train.precision, device, model),
+        threads=available_cores() if train.threads == "auto" else train.threads,
+        torch=torch.__version__,
+    )
+
+
+def fabric_for(machine: Machine) -> Fabric:
+    """Fabric on one device, with `machine`'s precision; sets the number of threads."""
+    torch.set_num_threads(machine.threads)
+    precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
+    if machine.device == "xpu":  # Fabric has no accelerator of this name
+        return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), precision=precision)
+    return Fabric(accelerator=machine.device, devices=1, precision=precision)
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _present() -> list[str]:
+    checks = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "xpu": torch.xpu.is_available,
+    }
+    return [*(name for name, is_there in checks.items() if is_there()), "cpu"]
+
+
+def _device(wanted: str) -> str:
+    present = _present()
+    if wanted == "auto":
+        return present[0]
+    if wanted not in present:
+        raise PipelineError(
+            f"train.device: found {wanted}, which this machine does not have; "
+            f"here allowed: auto, {', '.join(present)}"
+        )
+    return wanted
+
+
+def _hardware(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    if device == "xpu":
+        return torch.xpu.get_device_name()
+    if device == "mps":
+        return "Apple"
+    units = [name for name, is_there in _bf16_units().items() if is_there]
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *units])
+
+
+def _bf16_units() -> dict[str, bool]:
+    return {
+        "AMX": torch.cpu._is_amx_tile_supported(),
+        "BF16": torch.cpu._is_avx512_bf16_supported(),
+    }
+
+
+def _precision(wanted: str, device: str, model: ModelParams) -> str:
+    if wanted != "auto":
+        return wanted
+    made_for_it = {
+        "cpu": any(_bf16_units().values()) and model.hidden_size >= SMALLEST_BF16_SIZE_ON_CPU,
+        "cuda": device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
+        "xpu": True,
+        "mps": False,
+    }
+    return "bf16" if made_for_it[device] else "fp32"

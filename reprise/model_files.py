@@ -1,0 +1,52 @@
+"""The trained model on disk: weights in safetensors, everything else in JSON beside them."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reprise.errors import PipelineError
+from reprise.files import read_json, replacing, write_json
+from reprise.models import LanguageModel, build_model
+from reprise.params.model import ModelParams
+
+Weights = dict[str, Tensor]
+
+
+def weights_of(model: LanguageModel) -> Weights:
+    """Copies on the CPU of what is learnt; a matrix that two layers share appears once."""
+    return {name: value.detach().cpu().clone() for name, value in model.named_parameters()}
+
+
+def set_weights(model: LanguageModel, weights: Weights) -> None:
+    expected = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if found != expected:
+        wrong = sorted(set(expected.items()) ^ set(found.items()))
+        raise PipelineError(
+            f"the weights do not fit the settings, first at {wrong[0][0]}; run `dvc repro -f train`"
+        )
+    model.load_state_dict(weights, strict=False)
+
+
+def save_model(weights_path: Path, settings_path: Path, weights: Weights, settings: Any) -> None:
+    with replacing(weights_path) as scratch:
+        save_file(weights, scratch)
+    write_json(settings_path, settings)
+
+
+def load_model(weights_path: Path, settings_path: Path) -> tuple[LanguageModel, dict[str, Any]]:
+    """The network with its weights, on the CPU and ready to score, and what model.json says."""
+    settings: dict[str, Any] = read_json(settings_path)
+    try:
+        weights = load_file(weights_path)
+    except (OSError, SafetensorError) as error:
+        raise PipelineError(
+            f"{weights_path}: cannot be read: {error}; run `dvc repro -f train`"
+        ) from None
+    params = ModelParams.model_validate(settings["settings"]["model"])
+    model = build_model(params, settings["vocabulary_size"])
+    set_weights(model, weights)
+    return model.eval(), settings

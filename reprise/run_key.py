@@ -1,0 +1,30 @@
+"""One key for a run: a hash of all that decides its result."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reprise.files import canonical_json, sha256_of
+from reprise.machine import Machine
+from reprise.source import code_hash
+
+DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance once in a million
+
+
+def run_key(
+    settings: Mapping[str, Any], inputs: Mapping[str, str], machine: Machine, module: str
+) -> str:
+    """From the settings, the hashes of the inputs, the kind of machine, and the code of `module`."""
+    decides = {
+        "settings": settings,
+        "inputs": inputs,
+        "machine": machine.as_dict(),
+        "code": code_hash(module),
+    }
+    return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:DIGITS]
+
+
+def input_hashes(**paths: Path) -> dict[str, str]:
+    """SHA-256 of each input by its name."""
+    return {name: sha256_of(path) for name, path in sorted(paths.items())}

@@ -1,0 +1,152 @@
+"""A run of training from its beginning, settings and files, to its end, a model that is delivered."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from reprise.checkpoint import CheckpointFolder
+from reprise.dataset import Batches, EncodedSplit, StreamBatches, WindowBatches
+from reprise.files import read_json, sha256_of, write_json, write_text
+from reprise.machine import Machine, fabric_for, resolve
+from reprise.model_files import save_model
+from reprise.models import build_model
+from reprise.params.model import ModelParams
+from reprise.params.train import TrainParams
+from reprise.run_key import input_hashes, run_key
+from reprise.training import Training, rows_as_csv, step_seed
+
+log = logging.getLogger(__name__)
+
+LOCK = Path("dvc.lock")
+
+
+@dataclass
+class TrainingRun:
+    key: str
+    settings: dict[str, Any]  # what model.json says
+    training: Training
+    batches: Batches
+    checkpoints: CheckpointFolder
+
+    @classmethod
+    def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
+        """Ready for the next step: the first, or the one after the newest whole checkpoint."""
+        machine = resolve(params, model_params)
+        fabric = fabric_for(machine)
+        vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
+        split = EncodedSplit.open_in(encoded, "train")
+        inputs = input_hashes(
+            **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
+            **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
+            vocabulary=encoded / "vocabulary.json",
+        )
+        chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
+        key = run_key(chosen, inputs, machine, "stages.train")
+        torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
+        model = build_model(model_params, vocabulary_size)
+        kind = StreamBatches if model.recurrent else WindowBatches
+        settings = {
+            "run_key": key,
+            "settings": chosen,
+            "machine": machine.as_dict(),
+            "inputs": inputs,
+            "vocabulary_size": vocabulary_size,
+            "boundary": split.boundary,
+            "parameters": model.parameter_count(),
+        }
+        run = cls(
+            key=key,
+            settings=settings,
+            training=Training(fabric, model, params),
+            batches=kind(split, params.batch_size, params.sequence_length, params.seed),
+            checkpoints=CheckpointFolder.of_run(key),
+        )
+        run._tell(machine, split)
+        run._resume()
+        return run
+
+    @property
+    def name(self) -> str:
+        """Tells runs apart at a glance."""
+        model, train = self.settings["settings"]["model"], self.settings["settings"]["train"]
+        return (
+            f"{model['architecture']}-{model['hidden_size']}x{model['layers']} "
+            f"{train['optimizer']} {train['learning_rate']:g}"
+        )
+
+    def tags(self) -> dict[str, str]:
+        """What `auto` became, the size, and the hashes of the data, for MLflow."""
+        return {
+            **{f"machine.{name}": str(value) for name, value in self.settings["machine"].items()},
+            **{f"sha256.{name}": digest for name, digest in self.settings["inputs"].items()},
+            "parameters": str(self.settings["parameters"]),
+        }
+
+    def deliver(self, folder: Path, metrics: Path, log_path: Path) -> None:
+        """Write the best weights, their settings, the figures and the losses by step."""
+        training, weights_path = self.training, folder / "model.safetensors"
+        figures = {
+            "best_step": training.best_step,
+            "best_valid_nats_per_token": round(training.best_nats, 6),
+            "steps": training.step,
+            "tokens": training.tokens,
+            "epochs": round(training.step / self.batches.per_epoch, 3),
+            "parameters": self.settings["parameters"],
+        }
+        save_model(
+            weights_path, folder / "model.json", training.best_weights, self.settings | figures
+        )
+        write_text(log_path, rows_as_csv(training.rows))
+        write_json(metrics, figures)
+        self._compare_with_earlier(weights_path)
+
+    def _tell(self, machine: Machine, split: EncodedSplit) -> None:
+        log.info(
+            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, %d steps an epoch",
+            self.key,
+            self.name,
+            f"{self.settings['parameters']:,}",
+            machine.device,
+            machine.hardware,
+            machine.precision,
+            machine.threads,
+            f"{split.tokens:,}",
+            self.batches.per_epoch,
+        )
+
+    def _resume(self) -> None:
+        state = self.checkpoints.newest()
+        if state is None:
+            return
+        if state["finished"] and self._is_recorded():
+            log.info("run %s is recorded in %s already: training anew to compare", self.key, LOCK)
+            self.checkpoints.clear()
+            return
+        self.training.restore(state)
+        log.info("going on after step %d of %d", self.training.step, self.training.params.max_steps)
+
+    @property
+    def _delivery(self) -> Path:
+        return self.checkpoints.folder / "delivered.json"
+
+    def _is_recorded(self) -> bool:
+        """DVC has taken up what this key delivered: this is a second run, not a rescue of the first."""
+        if not (self._delivery.exists() and LOCK.exists()):
+            return False
+        return read_json(self._delivery)["md5"] in LOCK.read_text(encoding="utf-8")
+
+    def _compare_with_earlier(self, weights_path: Path) -> None:
+        delivery = {
+            "sha256": sha256_of(weights_path),
+            "md5": hashlib.md5(weights_path.read_bytes(), usedforsecurity=False).hexdigest(),
+        }
+        if self._delivery.exists():
+            same = read_json(self._delivery) == delivery
+            log.info(
+                "run %s was run before: %s", self.key, "the same bytes" if same else "OTHER BYTES"
+            )
+        write_json(self._delivery, delivery)

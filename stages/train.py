@@ -1,0 +1,87 @@
+"""Train a network on the encoded documents.
+
+in   data/encode/{train,valid}.npy, .parquet  ids and documents
+     data/encode/vocabulary.json              number of pieces, and the boundary's id
+out  data/train/model.safetensors             the weights that did best on valid
+     data/train/model.json                    settings, what `auto` became, run key
+     metrics/train.json                       best loss on valid, steps, tokens
+     metrics/train.csv                        losses, rate and gradient norm by step
+"""
+
+from pathlib import Path
+
+from reprise.cli import StageReport, command, params_option, path_option
+
+
+@command
+@params_option
+@path_option("--encoded", "data/encode", "Folder of the encoded splits.")
+@path_option("--model", "data/train", "Folder for the weights and their settings.")
+@path_option("--metrics", "metrics/train.json", "Where the figures go.")
+@path_option("--log", "metrics/train.csv", "Where the losses by step go.")
+def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
+    """Train a network on the encoded documents."""
+    from reprise.dataset import EncodedSplit
+    from reprise.errors import Interrupted
+    from reprise.evaluation import nats_per_token
+    from reprise.interruption import StopRequest
+    from reprise.params.loading import load_section, read_yaml
+    from reprise.params.model import ModelParams
+    from reprise.params.run import RunParams
+    from reprise.params.train import TrainParams
+    from reprise.progress import Progress
+    from reprise.throughput import Throughput
+    from reprise.tracking import Tracker, curve_points
+    from reprise.training_run import TrainingRun
+
+    report = StageReport("train")
+    params = load_section(params_path, TrainParams)
+    valid = EncodedSplit.open_in(encoded, "valid")
+    run = TrainingRun.prepare(params, load_section(params_path, ModelParams), encoded)
+    training = run.training
+    with (
+        StopRequest() as stop,
+        Tracker.start(
+            load_section(params_path, RunParams),
+            run.key,
+            run.name,
+            params=read_yaml(params_path),
+            tags=run.tags(),
+            continues=training.step > 0,
+        ) as tracker,
+        Progress("train", params.max_steps, "steps") as bar,
+    ):
+        bar.resume_at(training.step)
+        throughput = Throughput()
+        for step in training.steps(run.batches):
+            throughput.add(step.tokens)
+            with throughput.paused():
+                valid_nats = None
+                if step.number % params.steps_per_validation == 0 or training.finished:
+                    valid_nats = nats_per_token(training, valid)
+                    training.judge(valid_nats)
+                if step.number % params.steps_per_log == 0 or valid_nats is not None:
+                    row = training.add_row(step, valid_nats)
+                    rate = {"train/tokens_per_second": throughput.read()}
+                    tracker.log_metrics(curve_points(row) | rate, step.number)
+                reason = stop.reason()
+                if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
+                    run.checkpoints.save(step.number, training.state())
+            bar.advance(note=f"{step.nats / step.tokens:.3f} nats/token")
+            if reason and not training.finished:
+                raise Interrupted(
+                    f"stopped by {reason} after step {step.number} of {params.max_steps}; "
+                    "saved; the same command goes on from here"
+                )
+        run.deliver(model, metrics, log)
+        tracker.log_curves(log)
+        tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
+    report.close(
+        read=f"{training.tokens:,} tokens",
+        wrote=f"{run.settings['parameters']:,} parameters, best after step {training.best_step}, "
+        f"{training.best_nats:.4f} nats/token on valid",
+    )
+
+
+if __name__ == "__main__":
+    main()
