@@ -143,13 +143,14 @@ def dedented(docstring: str) -> str:
 def licence_of(package: str) -> str:
     """The licence in one line: SPDX expression, else the classifier, else the first line."""
     metadata = installed(package).metadata
-    if expression := metadata.get("License-Expression"):
-        return expression
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
     classifiers = metadata.get_all("Classifier") or []
     names = [name.rpartition(" :: ")[2] for name in classifiers if name.startswith("License ::")]
     if names:
         return ", ".join(names)
-    return (metadata.get("License") or "not stated").strip().split("\n")[0]
+    stated = metadata["License"] if "License" in metadata else ""
+    return stated.strip().split("\n")[0] or "not stated"
 
 
 def json_line(name: str, text: str) -> bytes:

@@ -9,8 +9,6 @@ out  data/download/               the files, as they were published
 
 from pathlib import Path
 
-import click
-
 from reprise.cli import StageReport, command, params_option, path_option
 
 

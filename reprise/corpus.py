@@ -1,0 +1,79 @@
+"""Clean documents on disk: the only place that knows the columns.
+
+data/clean/<split>.parquet: one row a document, columns `name` and `text`, row groups of some MB.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from reprise.errors import PipelineError
+
+SPLITS = ("train", "valid", "test")
+SCHEMA = pa.schema([("name", pa.string()), ("text", pa.string())])
+ROW_GROUP_BYTES = 4 << 20
+
+
+class DocumentWriter:
+    """Appends documents to a parquet file in row groups of about ROW_GROUP_BYTES of text.
+
+    Where the groups end depends on the documents alone, not on how they arrive.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
+        self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if batch.num_rows:
+            self._waiting.append(batch)
+            self._bytes += text_bytes(batch)
+        if self._bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            table = pa.Table.from_batches(self._waiting, SCHEMA)
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        self._waiting, self._bytes = [], 0
+
+
+def text_bytes(batch: pa.RecordBatch) -> int:
+    """UTF-8 bytes of the batch's texts."""
+    return int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
+
+
+def open_documents(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: no such file; run `dvc repro clean` to make it") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise PipelineError(
+            f"{path}: not a parquet file of documents: {' '.join(str(error).split())}; "
+            "run `dvc repro -f clean` to make it anew"
+        ) from None
+
+
+def row_groups(path: Path) -> int:
+    with open_documents(path) as file:
+        return file.num_row_groups
+
+
+def read_row_group(path: Path, group: int) -> pa.Table:
+    with open_documents(path) as file:
+        return file.read_row_group(group, columns=SCHEMA.names, use_threads=False)
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """Every document's text in order, with one row group in memory."""
+    for group in range(row_groups(path)):
+        yield from read_row_group(path, group)["text"].to_pylist()
