@@ -20,6 +20,7 @@ _REMEDIES = {
     errno.EROFS: "make the folder writable or work in another one",
     errno.EACCES: "make the folder writable or work in another one",
     errno.EPERM: "make the folder writable or work in another one",
+    errno.EEXIST: "a file stands where a folder is needed: move it away",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away",
 }
 

@@ -1,0 +1,84 @@
+"""Checkpoints are whole or passed over."""
+
+import errno
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from reprise.checkpoint import CheckpointFolder, read_checkpoint, write_checkpoint
+from reprise.errors import PipelineError
+
+
+def state(number: int) -> dict[str, object]:
+    return {"step": number, "weights": {"w": torch.full((100,), float(number))}, "rows": [{"a": 1}]}
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "c", state(3))
+    found = read_checkpoint(tmp_path / "c")
+    assert found is not None
+    assert found["step"] == 3
+    assert found["rows"] == [{"a": 1}]
+    assert found["weights"]["w"].equal(torch.full((100,), 3.0))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_a_broken_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = CheckpointFolder(tmp_path)
+    folder.save(1, state(1))
+    newest = folder.save(2, state(2))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes({"cut": content[:-1], "empty": b"", "flipped": content}[damage])
+    with caplog.at_level(logging.WARNING):
+        found = folder.newest()
+    assert found is not None
+    assert found["step"] == 1
+    assert caplog.messages == [
+        f"{newest}: cut short or changed since it was written; going back to the one before"
+    ]
+
+
+def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    for number in (1, 2, 10):
+        folder.save(number, state(number))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["step-000000002.checkpoint", "step-000000010.checkpoint"]
+
+
+def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+    assert CheckpointFolder(tmp_path / "absent").newest() is None
+
+
+def test_a_failed_write_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = CheckpointFolder(tmp_path)
+    folder.save(1, state(1))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PipelineError, match="No space left on device; nothing half-written"):
+        folder.save(2, state(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000001.checkpoint"]
+
+
+def test_checkpoints_live_in_the_main_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert CheckpointFolder.of_run("abc").folder == tmp_path / ".checkpoints" / "abc"
+
+
+def test_nothing_but_tensors_and_plain_values_is_loaded(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "c", {"path": Path("x")})
+    with pytest.raises(Exception, match="Weights only load failed"):
+        read_checkpoint(tmp_path / "c")
