@@ -47,16 +47,11 @@ class Baseline(Protocol):
 def document_nats(baseline: Baseline, split: EncodedSplit) -> Floats:
     """Nats (documents,), summed over each document's tokens; streams over the split."""
     sums = np.zeros(split.documents)
-    for start in range(0, len(split.ids), TOKENS_AT_ONCE):
-        stop = min(start + TOKENS_AT_ONCE, len(split.ids))
-        documents = documents_of(split, np.arange(start, stop))
+    for start in range(0, split.tokens, TOKENS_AT_ONCE):
+        stop = min(start + TOKENS_AT_ONCE, split.tokens)
+        documents = split.documents_at(np.arange(start, stop))
         np.add.at(sums, documents, baseline.nats(split, start, stop))
     return sums
-
-
-def documents_of(split: EncodedSplit, positions: Indices) -> Indices:
-    """The document that each token belongs to."""
-    return np.searchsorted(split.offsets, positions, side="right") - 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Unigram:
     @classmethod
     def count(cls, split: EncodedSplit, vocabulary_size: int) -> Self:
         counts = np.zeros(vocabulary_size, dtype=np.int64)
-        for start in range(0, len(split.ids), TOKENS_AT_ONCE):
+        for start in range(0, split.tokens, TOKENS_AT_ONCE):
             part = split.ids[start : start + TOKENS_AT_ONCE]
             counts += np.bincount(part, minlength=vocabulary_size)
         return cls(counts)

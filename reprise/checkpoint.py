@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from reprise.files import replacing
 from reprise.checkout import main_checkout
+from reprise.files import replacing
 
 log = logging.getLogger(__name__)
 

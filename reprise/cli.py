@@ -34,7 +34,7 @@ def path_option(flag: str, default: str, text: str) -> Callable[[Any], Any]:
 
 
 def command(function: Callable[P, None]) -> click.Command:
-    """Make a click command: logging to stderr, what a person can fix on plain lines, exit code 1."""
+    """A click command: logs to stderr; what a person can fix on plain lines, exit code 1."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -70,9 +70,7 @@ class StageReport:
 
     def close(self, *, read: str, wrote: str, dropped: str = "nothing") -> None:
         seconds = time.monotonic() - self.started
-        log.info(
-            "%s: in %s; out %s; dropped %s; %.1f s", self.stage, read, wrote, dropped, seconds
-        )
+        log.info("%s: in %s; out %s; dropped %s; %.1f s", self.stage, read, wrote, dropped, seconds)
 
 
 def _first_paragraph(docstring: str | None) -> str:

@@ -68,6 +68,10 @@ class EncodedSplit:
     def tokens(self) -> int:
         return len(self.ids)
 
+    def documents_at(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The document that each of these tokens belongs to."""
+        return np.searchsorted(self.offsets, positions, side="right") - 1
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -147,7 +151,7 @@ class StreamBatches:
 
 
 class WindowBatches:
-    """Windows of T tokens in shuffled order, B at a time; the last batch of an epoch has the rest."""
+    """Windows of T tokens in shuffled order, B at a time; an epoch's last batch has the rest."""
 
     def __init__(self, split: EncodedSplit, batch_size: int, sequence_length: int, seed: int):
         check_sizes(split, batch_size, sequence_length)

@@ -13,5 +13,5 @@ class PipelineError(Exception):
         self.lines = lines
 
 
-class Interrupted(PipelineError):
+class Interrupted(PipelineError):  # noqa: N818, it is no error
     """Someone asked the work to stop; what was done is saved and the same command goes on."""

@@ -1,12 +1,13 @@
 """What the network runs on. `auto` is resolved here, once, and the answer is written down."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import SingleDeviceStrategy
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
 from reprise.errors import PipelineError
 from reprise.params.model import ModelParams
@@ -60,7 +61,7 @@ def available_cores() -> int:
 
 
 def _present() -> list[str]:
-    checks = {
+    checks: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
         "xpu": torch.xpu.is_available,

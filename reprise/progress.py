@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal, a line now and then in a log; rate and time left."""
 
 import logging
 import sys

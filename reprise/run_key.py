@@ -15,7 +15,7 @@ DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance on
 def run_key(
     settings: Mapping[str, Any], inputs: Mapping[str, str], machine: Machine, module: str
 ) -> str:
-    """From the settings, the hashes of the inputs, the kind of machine, and the code of `module`."""
+    """From settings, hashes of the inputs, the kind of machine, and the code of `module`."""
     decides = {
         "settings": settings,
         "inputs": inputs,

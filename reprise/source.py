@@ -1,6 +1,6 @@
-"""Which project modules a module imports, directly or not, read from the source without running it.
+"""Which project modules a module imports, directly or not, read from the source, not run.
 
-A stage's result depends on these files: dvc.yaml names them as deps, and the run key has their hash.
+A stage's result depends on these files: dvc.yaml names them as deps, the run key has their hash.
 """
 
 import ast
@@ -33,7 +33,9 @@ def code_hash(module: str, root: Path = ROOT) -> str:
     """SHA-256 over the names and bytes of `imported_files`."""
     digest = hashlib.sha256()
     for name in imported_files(module, root):
-        digest.update(f"{name}\n{hashlib.sha256((root / name).read_bytes()).hexdigest()}\n".encode())
+        digest.update(
+            f"{name}\n{hashlib.sha256((root / name).read_bytes()).hexdigest()}\n".encode()
+        )
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Tokens a second, told truly: over the time spent in training steps, without what stands between."""
+"""Tokens a second, told truly: over the time spent in training steps, not between them."""
 
 import time
 from collections.abc import Iterator

@@ -43,9 +43,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self, inputs: Tensor, targets: Tensor, state: State | None
-    ) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor, targets: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Ids and next ids (B, T) -> summed nats, next state."""
         hidden, state = self.model(inputs, state)
         return self.model.head(hidden, targets), state
@@ -80,7 +78,7 @@ class Training:
         self.objective, self.optimizer = self.fabric.setup(Objective(self.model), optimizer)
 
     def steps(self, batches: Batches) -> Iterator[Step]:
-        """Train to the end, a step at a time; the caller may validate, save and leave in between."""
+        """Train to the end, a step at a time; the caller may validate, save and leave between."""
         params = self.params
         while not self.finished:
             self.objective.train()
@@ -142,7 +140,7 @@ class Training:
         self.finished = self.finished or self.poor_validations >= self.params.patience
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint. The schedule, the data's place and all randomness follow from `step`."""
+        """For a checkpoint. The schedule, the data's place and randomness follow from `step`."""
         plain = {name: getattr(self, name) for name in self.PLAIN}
         return {
             **plain,

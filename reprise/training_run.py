@@ -1,4 +1,4 @@
-"""A run of training from its beginning, settings and files, to its end, a model that is delivered."""
+"""A run of training from its beginning, settings and files, to its end, a model delivered."""
 
 import hashlib
 import logging
@@ -106,7 +106,8 @@ class TrainingRun:
 
     def _tell(self, machine: Machine, split: EncodedSplit) -> None:
         log.info(
-            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, %d steps an epoch",
+            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, "
+            "%d steps an epoch",
             self.key,
             self.name,
             f"{self.settings['parameters']:,}",
@@ -134,7 +135,7 @@ class TrainingRun:
         return self.checkpoints.folder / "delivered.json"
 
     def _is_recorded(self) -> bool:
-        """DVC has taken up what this key delivered: this is a second run, not a rescue of the first."""
+        """DVC has taken up what this key delivered: this is a second run, no rescue."""
         if not (self._delivery.exists() and LOCK.exists()):
             return False
         return read_json(self._delivery)["md5"] in LOCK.read_text(encoding="utf-8")

@@ -21,9 +21,10 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--log", "metrics/train.csv", "Where the losses by step go.")
 def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
     """Train a network on the encoded documents."""
+    from reprise.evaluation import nats_per_token
+
     from reprise.dataset import EncodedSplit
     from reprise.errors import Interrupted
-    from reprise.evaluation import nats_per_token
     from reprise.interruption import StopRequest
     from reprise.params.loading import load_section, read_yaml
     from reprise.params.model import ModelParams

@@ -15,5 +15,13 @@ def ui(port: int) -> None:
 
     uri = tracking_uri()
     os.execlp(
-        "mlflow", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)
+        "mlflow",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
     )

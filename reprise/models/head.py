@@ -27,7 +27,7 @@ class Head(nn.Module):
         Negative targets count nothing.
         """
         hidden = hidden.reshape(-1, hidden.shape[-1])
-        total: Tensor = _SummedCrossEntropy.apply(
+        total: Tensor = _SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden, self.weight, self.bias, targets.reshape(-1)
         )
         return total

@@ -3,7 +3,7 @@
 B sequences, T tokens, E embedding size, H hidden size, V pieces in the vocabulary.
 """
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class LanguageModel(nn.Module):
             self.projection = nn.Linear(hidden_size, embedding_size)
         self.head = Head(vocabulary_size, embedding_size if tie_weights else hidden_size)
         if tie_weights:
-            self.head.weight = self.embedding.weight
+            self.head.weight = cast(nn.Parameter, self.embedding.weight)
 
     @property
     def recurrent(self) -> bool:

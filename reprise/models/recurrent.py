@@ -71,9 +71,21 @@ class RecurrentLayer(nn.Module):
     def _kernel(
         self, inputs: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        weights = [self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias]
+        weights: list[Tensor] = [
+            self.input_weight,
+            self.hidden_weight,
+            self.input_bias,
+            self.hidden_bias,
+        ]
         first = tuple(tensor.unsqueeze(0).to(inputs.dtype) for tensor in state)
-        options = (True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, ..., B first
+        options = (
+            True,
+            1,
+            0.0,
+            self.training,
+            False,
+            True,
+        )  # biases, layers, dropout, ..., B first
         if self.kind == "lstm":
             outputs, *last = torch.lstm(inputs, first, weights, *options)
         else:
@@ -81,11 +93,9 @@ class RecurrentLayer(nn.Module):
             outputs, *last = kernel(inputs, first[0], weights, *options)
         return outputs, tuple(tensor.squeeze(0).float() for tensor in last)
 
-    def _loop(
-        self, inputs: Tensor, state: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _loop(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         if self.kind == "lstm":
-            outputs, hidden, cell = _LstmLoop.apply(
+            outputs, hidden, cell = _LstmLoop.apply(  # type: ignore[no-untyped-call]
                 inputs,
                 *state,
                 self.input_weight,

@@ -31,7 +31,9 @@ class TransformerBody(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 # Outputs that are added to the residual start smaller: GPT-2, section 2.3.
-                into_residual = name.endswith(("attention.output.weight", "feedforward.down.weight"))
+                into_residual = name.endswith(
+                    ("attention.output.weight", "feedforward.down.weight")
+                )
                 nn.init.normal_(parameter, std=0.02 / (2 * layers) ** (into_residual * 0.5))
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
