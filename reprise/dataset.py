@@ -72,10 +72,6 @@ class EncodedSplit:
         """The document that each of these tokens belongs to."""
         return np.searchsorted(self.offsets, positions, side="right") - 1
 
-    def documents_at(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The document that each of these tokens belongs to."""
-        return np.searchsorted(self.offsets, positions, side="right") - 1
-
 
 @dataclass(frozen=True)
 class Batch:
