@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
-from reprise.checkout import main_checkout
+from reprise.checkout import experiment_tags, git_state, main_checkout
 from reprise.errors import Interrupted, PipelineError
 from reprise.files import replacing
 from reprise.params.run import RunParams
@@ -94,7 +94,7 @@ class Tracker:
 
         A finished run is taken up by work that continues it: evaluation, or training from a
         checkpoint. Otherwise a new run repeats it and is tagged with the first one's id.
-        `name` gives way to the DVC experiment's.
+        `name` gives way to the DVC experiment's; what git and DVC say is added to `tags`.
         """
         tracker = cls()
         if settings.tracking:
@@ -132,8 +132,8 @@ class Tracker:
         """The rows of metrics/train.csv, so that a run gets what it lacks of its curves."""
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                values = {CURVES[name]: float(row[name]) for name in CURVES if row.get(name)}
-                self.log_metrics(values, int(row["step"]))
+                numbers = {name: _number(text) for name, text in row.items() if text}
+                self.log_metrics(curve_points(numbers), int(row["step"]))
 
     def log_figures(self, values: Mapping[str, float]) -> None:
         """Figures of the run as a whole. A new value of an old figure becomes its latest one."""
@@ -184,7 +184,10 @@ class Tracker:
             )
         self.run_id, self._start_time = run.info.run_id, run.info.start_time
         _log_params(client, run, params)
-        _log_tags(client, run, {**tags, RUN_KEY_TAG: run_key})
+        tags = {**git_state(Path.cwd()), **experiment_tags(), **tags, RUN_KEY_TAG: run_key}
+        if self._was_finished:  # they tell how it was made, not who looked at it later
+            tags = {name: tags[name] for name in tags.keys() - run.data.tags.keys()}
+        _log_tags(client, run, tags)
         self._client = client
         self._sender.start()
 
@@ -231,9 +234,19 @@ class Tracker:
         if not told:
             log.warning(
                 "MLflow at %s: %s; the work goes on without it, its figures are in metrics/",
-                _without_password(_tracking_uri()),
+                _without_password(tracking_uri()),
                 reason,
             )
+
+
+def curve_points(row: Mapping[str, Any]) -> dict[str, float]:
+    """A row of metrics/train.csv by its names in MLflow, rounded as in that file, so that a run
+    made from the file is the same; what was not measured (None) is left out."""
+    return {
+        CURVES[name]: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in row.items()
+        if name in CURVES and value is not None
+    }
 
 
 def flat(data: Mapping[str, Any], separator: str) -> dict[str, Any]:
@@ -257,7 +270,8 @@ def figures_of(data: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _tracking_uri() -> str:
+def tracking_uri() -> str:
+    """Where the runs are kept."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{main_checkout() / 'mlflow.db'}"
 
 
@@ -269,7 +283,7 @@ def _connect(experiment: str) -> tuple["MlflowClient", str]:
 
     for noisy in ("mlflow", "alembic", "urllib3"):  # a failure is told once, by the tracker
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    uri, artifacts = _tracking_uri(), None
+    uri, artifacts = tracking_uri(), None
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         artifacts = (database.parent / "mlartifacts").as_uri()
@@ -325,6 +339,10 @@ def _log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> No
     pairs = [RunTag(key, value) for key, value in sorted(tags.items())]
     for batch in _batches(pairs, MAX_PARAMS_PER_BATCH):
         client.log_batch(run.info.run_id, tags=batch)
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdigit() else float(text)
 
 
 def _param_text(value: object) -> str:

@@ -1,0 +1,493 @@
+"""Real stores: SQLite in a temporary folder, and `mlflow server` on loopback."""
+
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from reprise.errors import Interrupted
+from reprise.params.run import RunParams
+from reprise.tracking import Tracker, curve_points, figures_of, flat
+
+RUN = RunParams(workers="auto", tracking=True, experiment="novels")
+OFF = RunParams(workers="auto", tracking=False, experiment="novels")
+PARAMS = {"train": {"seed": 1, "learning_rate": 0.003}, "evaluate": {"prompts": ["a", "é"]}}
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Laid out once, since that takes MLflow seconds."""
+    folder = tmp_path_factory.mktemp("database")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        Tracker.start(RUN.model_copy(update={"experiment": "none"}), "k", "n", {}, {}).finish()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def checkout(bare_checkout: Path, empty_database: Path) -> Path:
+    """A project of its own with a database that holds none of its runs."""
+    shutil.copy(empty_database, bare_checkout / "mlflow.db")
+    return bare_checkout
+
+
+@pytest.fixture(autouse=True)
+def bare_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a name that URLs would rather not hold."""
+    folder = tmp_path / "main é 100%"
+    folder.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def start(key: str = "k1", **changes: Any) -> Tracker:
+    arguments = {"name": "lstm-512x1", "params": PARAMS, "tags": {"git.dirty": "false"}} | changes
+    return Tracker.start(arguments.pop("settings", RUN), key, **arguments)
+
+
+def client_of(checkout: Path) -> MlflowClient:
+    uri = f"sqlite:///{checkout / 'mlflow.db'}"
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def runs_in(client: MlflowClient) -> list[Run]:
+    """Oldest first."""
+    experiment = client.get_experiment_by_name("novels")
+    assert experiment is not None
+    order = ["attributes.start_time ASC"]
+    return list(client.search_runs([experiment.experiment_id], order_by=order))
+
+
+def points(client: MlflowClient, run: Run, name: str) -> list[tuple[int, float]]:
+    return sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
+
+
+def test_a_run_holds_its_settings_curves_figures_and_files(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "samples.txt").write_text("Once\n")
+    with start() as tracker:
+        tracker.log_metrics({"train/nats_per_token": 2.5, "train/learning_rate": 0.003}, step=10)
+        tracker.log_metrics({"train/nats_per_token": 2.0}, step=20)
+        tracker.log_figures({"test/bits_per_byte": 1.25})
+        tracker.log_artifacts([tmp_path / "samples.txt"], "evaluate")
+    client = client_of(checkout)
+    (run,) = runs_in(client)
+    assert run.info.run_id == tracker.run_id
+    assert run.info.run_name == "lstm-512x1"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {
+        "train.seed": "1",
+        "train.learning_rate": "0.003",
+        "evaluate.prompts": '["a", "é"]',
+    }
+    assert run.data.tags["reprise.run_key"] == "k1"
+    assert run.data.tags["git.dirty"] == "false"
+    assert points(client, run, "train/nats_per_token") == [(10, 2.5), (20, 2.0)]
+    assert points(client, run, "train/learning_rate") == [(10, 0.003)]
+    assert run.data.metrics["test/bits_per_byte"] == 1.25
+    (artifact,) = (checkout / "mlartifacts" / tracker.run_id).rglob("samples.txt")
+    assert artifact.parent.name == "evaluate"
+    assert artifact.read_text() == "Once\n"
+
+
+def test_nothing_is_written_outside_the_main_checkout(bare_checkout: Path, tmp_path: Path) -> None:
+    with start():
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [bare_checkout.name]
+    assert {path.name for path in bare_checkout.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
+def test_a_dvc_experiment_gives_the_run_its_name(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "tidal-arch")
+    start().finish()
+    assert runs_in(client_of(checkout))[0].info.run_name == "tidal-arch"
+
+
+def test_a_run_tells_its_commit_and_its_experiment_which_evaluation_leaves_alone(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    commit = ["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "a commit"]
+    head = ["git", "rev-parse", "HEAD"]
+    monkeypatch.chdir(checkout)
+    (checkout / ".gitignore").write_text("mlflow.db*\n")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run(["git", "add", ".gitignore"], check=True)
+    subprocess.run(commit, check=True)
+    trained_at = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    monkeypatch.setenv("DVC_STAGE", "train")
+    start(tags={}).finish()
+    subprocess.run(commit, check=True)
+    monkeypatch.setenv("DVC_STAGE", "evaluate")
+    start(tags={"more": "1"}, continues=True).finish()
+    tags = runs_in(client_of(checkout))[0].data.tags
+    assert tags["git.commit"] == tags["mlflow.source.git.commit"] == trained_at
+    assert (tags["git.dirty"], tags["DVC_STAGE"], tags["more"]) == ("false", "train", "1")
+
+
+def test_more_points_and_settings_than_one_request_may_hold(checkout: Path) -> None:
+    params = {"many": {f"setting{n:03}": n for n in range(250)}}
+    with start(params=params) as tracker:
+        for step in range(2500):
+            tracker.log_metrics({"train/nats_per_token": step / 2}, step)
+    client = client_of(checkout)
+    (run,) = runs_in(client)
+    assert points(client, run, "train/nats_per_token") == [(n, n / 2) for n in range(2500)]
+    assert run.data.params == {f"many.setting{n:03}": str(n) for n in range(250)}
+
+
+def test_a_value_too_long_for_mlflow_is_told_by_its_length(checkout: Path) -> None:
+    start(params={"short": "x" * 6000, "long": "x" * 6001}).finish()
+    params = runs_in(client_of(checkout))[0].data.params
+    assert params == {"short": "x" * 6000, "long": "(6,001 characters, see params.yaml)"}
+
+
+def test_what_is_no_number_is_passed_over(checkout: Path) -> None:
+    with start() as tracker:
+        tracker.log_metrics({"a": float("nan"), "b": float("inf"), "c": 1.0}, step=1)
+        tracker.log_figures({"d": float("-inf"), "e": 2.0})
+    assert runs_in(client_of(checkout))[0].data.metrics == {"c": 1.0, "e": 2.0}
+
+
+def test_points_arrive_while_the_work_goes_on(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reprise.tracking.SECONDS_BETWEEN_SENDS", 0.05)
+    tracker = start()
+    tracker.log_metrics({"a": 1.0}, step=1)
+    client = client_of(checkout)
+    deadline = time.monotonic() + 10
+    while not (metrics := runs_in(client)[0].data.metrics) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert metrics == {"a": 1.0}
+    assert runs_in(client)[0].info.status == "RUNNING"
+    tracker.finish()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError(), "FAILED"), (Interrupted("stopped"), "KILLED"), (KeyboardInterrupt(), "KILLED")],
+)
+def test_the_status_says_how_the_work_ended(
+    checkout: Path, error: BaseException, status: str
+) -> None:
+    tracker = start()
+    tracker.log_metrics({"a": 1.0}, step=1)
+    with pytest.raises(type(error)), tracker:
+        raise error
+    (run,) = runs_in(client_of(checkout))
+    assert run.info.status == status
+    assert run.data.metrics == {"a": 1.0}
+
+
+@pytest.mark.parametrize("end", ["killed", "interrupted"])
+def test_a_resumed_training_goes_on_with_its_run_and_doubles_no_point(
+    checkout: Path, end: str
+) -> None:
+    first = start()
+    for step in (10, 20, 30):
+        first.log_metrics({"loss": 100 / step, "tokens_per_second": 7.0}, step)
+    first.finish("KILLED")
+    client = client_of(checkout)
+    if end == "killed":  # by kill -9: nobody set a status
+        client.update_run(first.run_id, status="RUNNING")
+    second = start(continues=True)  # from the checkpoint of step 10
+    assert runs_in(client)[0].info.status == "RUNNING"
+    for step in (20, 30, 40):
+        second.log_metrics({"loss": 100 / step, "tokens_per_second": 9.0}, step)
+    second.finish()
+    (run,) = runs_in(client)
+    assert run.info.status == "FINISHED"
+    assert points(client, run, "loss") == [(s, 100 / s) for s in (10, 20, 30, 40)]
+    assert points(client, run, "tokens_per_second") == [(10, 7), (20, 7), (30, 7), (40, 9)]
+
+
+def test_two_processes_that_send_the_same_point_leave_one(checkout: Path) -> None:
+    first = start()
+    second = start()
+    for tracker in (first, second):
+        tracker.log_metrics({"loss": 2.5}, step=10)
+    first.finish()
+    second.finish()
+    client = client_of(checkout)
+    (run,) = runs_in(client)
+    assert points(client, run, "loss") == [(10, 2.5)]
+
+
+def test_settings_of_a_taken_up_run_are_completed_and_never_changed(checkout: Path) -> None:
+    start(params={"a": 1}).finish("KILLED")
+    start(params={"a": 2, "b": 3}).finish()
+    (run,) = runs_in(client_of(checkout))
+    assert run.data.params == {"a": "1", "b": "3"}
+
+
+def test_a_finished_run_is_repeated_by_a_run_of_its_own(checkout: Path) -> None:
+    ids = []
+    for _ in range(3):
+        with start() as tracker:
+            ids.append(tracker.run_id)
+            tracker.log_metrics({"loss": 2.5}, step=10)
+    with start("another key"):
+        pass
+    runs = {run.info.run_id: run for run in runs_in(client_of(checkout))}
+    assert len(runs) == 4
+    repeats = [runs[run_id].data.tags.get("reprise.repeats") for run_id in ids]
+    assert repeats == [None, ids[0], ids[0]]
+
+
+def test_evaluation_adds_to_the_finished_run(checkout: Path) -> None:
+    with start() as training:
+        training.log_metrics({"loss": 2.5}, step=10)
+    client = client_of(checkout)
+    (before,) = runs_in(client)
+    with start(continues=True) as evaluation:
+        evaluation.log_figures({"test/bits_per_byte": 1.25})
+    (run,) = runs_in(client)
+    assert evaluation.run_id == training.run_id
+    assert run.data.metrics == {"loss": 2.5, "test/bits_per_byte": 1.25}
+    assert (run.info.status, run.info.end_time) == ("FINISHED", before.info.end_time)
+
+
+def test_a_failed_evaluation_leaves_the_training_finished(checkout: Path) -> None:
+    start().finish()
+    with pytest.raises(ValueError, match="broken"), start(continues=True):
+        raise ValueError("broken")
+    assert [run.info.status for run in runs_in(client_of(checkout))] == ["FINISHED"]
+
+
+def test_another_evaluation_gives_the_latest_figure_and_the_same_one_no_new_point(
+    checkout: Path,
+) -> None:
+    for value in (1.25, 1.25, 1.125):
+        with start(continues=True) as tracker:
+            tracker.log_figures({"test/bits_per_byte": value})
+        time.sleep(0.002)  # the latest of two figures is the one of a later millisecond
+    client = client_of(checkout)
+    (run,) = runs_in(client)
+    assert run.data.metrics == {"test/bits_per_byte": 1.125}
+    assert [value for _, value in points(client, run, "test/bits_per_byte")] == [1.125, 1.25]
+
+
+def test_a_fresh_clone_makes_the_run_from_the_tracked_files(checkout: Path, tmp_path: Path) -> None:
+    curves = tmp_path / "train.csv"
+    curves.write_text(
+        "step,tokens,learning_rate,gradient_norm,train_nats_per_token,valid_nats_per_token\n"
+        "20,1234567,0.001,0.5,4.5,\n"
+        "40,2469134,0.002,0.25,3.5,3.75\n"
+    )
+    for _ in range(2):
+        with start(continues=True) as tracker:
+            tracker.log_curves(curves)
+            tracker.log_figures({"test/bits_per_byte": 1.25})
+    client = client_of(checkout)
+    (run,) = runs_in(client)
+    assert run.info.status == "FINISHED"
+    assert {name: points(client, run, name) for name in run.data.metrics} == {
+        "train/tokens": [(20, 1234567), (40, 2469134)],
+        "train/learning_rate": [(20, 0.001), (40, 0.002)],
+        "train/gradient_norm": [(20, 0.5), (40, 0.25)],
+        "train/nats_per_token": [(20, 4.5), (40, 3.5)],
+        "valid/nats_per_token": [(40, 3.75)],
+        "test/bits_per_byte": [(0, 1.25)],
+    }
+
+
+WORKER = """
+import sys
+from reprise.params.run import RunParams
+from reprise.tracking import Tracker
+settings = RunParams(workers="auto", tracking=True, experiment="novels")
+with Tracker.start(settings, sys.argv[1], sys.argv[1], {"a": 1}, {}) as tracker:
+    for step in range(1500):
+        tracker.log_metrics({"loss": float(step)}, step)
+"""
+
+
+@pytest.mark.slow
+def test_many_processes_at_once_on_a_database_that_is_not_there_yet(bare_checkout: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, f"key{n}"], stderr=subprocess.PIPE, text=True
+        )
+        for n in range(4)
+    ]
+    for worker in workers:
+        _, told = worker.communicate(timeout=120)
+        assert (worker.returncode, told) == (0, "")
+    client = client_of(bare_checkout)
+    runs = runs_in(client)
+    assert sorted(run.info.run_name or "" for run in runs) == ["key0", "key1", "key2", "key3"]
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert len(points(client, run, "loss")) == 1500
+
+
+def test_with_tracking_off_nothing_is_imported_and_nothing_written(bare_checkout: Path) -> None:
+    code = (
+        WORKER.replace("tracking=True", "tracking=False") + "\nassert 'mlflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, "key"], check=True)
+    assert list(bare_checkout.iterdir()) == []
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def use_and_finish(tracker: Tracker, path: Path) -> None:
+    tracker.log_metrics({"a": 1.0}, step=1)
+    tracker.log_figures({"b": 1.0})
+    tracker.log_artifacts([path], "evaluate")
+    tracker.finish()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_an_unreachable_server_is_told_once_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{host}")
+    began = time.monotonic()
+    use_and_finish(start(), tmp_path / "samples.txt")
+    assert time.monotonic() - began < 10
+    assert warnings_of(caplog) == [
+        f"MLflow at http://{host}: [Errno 111] Connection refused; "
+        "the work goes on without it, its figures are in metrics/"
+    ]
+
+
+def test_a_database_that_is_none_is_told_once(
+    checkout: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (checkout / "mlflow.db").write_text("not a database, but long enough to look like one" * 100)
+    use_and_finish(start(), tmp_path / "samples.txt")
+    assert warnings_of(caplog) == [
+        f"MLflow at sqlite:///{checkout}/mlflow.db: file is not a database; "
+        "the work goes on without it, its figures are in metrics/"
+    ]
+
+
+def test_a_missing_database_driver_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+oursql://me:secret@localhost/runs")
+    use_and_finish(start(), tmp_path / "samples.txt")
+    (line,) = warnings_of(caplog)
+    assert line.startswith("MLflow at mysql+oursql://localhost/runs: ")
+    assert "secret" not in line
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """`mlflow server` with one worker, so that killing the process group kills it all."""
+    port = free_port()
+    folder = tmp_path / "server"
+    folder.mkdir()
+    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}"]
+    command += ["--workers=1", "--backend-store-uri=sqlite:///server.db"]
+    command += ["--artifacts-destination=artifacts"]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(port, process)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        kill(process)
+
+
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as connection:
+            if connection.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("mlflow server did not start")
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_stops_and_slows_nothing(
+    server: tuple[str, "subprocess.Popen[bytes]"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    uri, process = server
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr("reprise.tracking.SECONDS_BETWEEN_SENDS", 0.05)
+    (tmp_path / "samples.txt").write_text("Once\n")
+    tracker = start()
+    tracker.log_metrics({"loss": 2.5}, step=1)
+    tracker.log_artifacts([tmp_path / "samples.txt"], "evaluate")
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    while not (metrics := runs_in(client)[0].data.metrics):
+        time.sleep(0.05)
+    assert metrics == {"loss": 2.5}
+    assert [file.path for file in client.list_artifacts(tracker.run_id, "evaluate")] == [
+        "evaluate/samples.txt"
+    ]
+
+    kill(process)
+    slowest = 0.0
+    for step in range(2, 300):
+        began = time.monotonic()
+        tracker.log_metrics({"loss": 1 / step}, step)
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(0.01)
+    use_and_finish(tracker, tmp_path / "samples.txt")
+    assert slowest < 0.5
+    (line,) = warnings_of(caplog)
+    assert line.startswith(f"MLflow at {uri}: ")
+    assert line.endswith("; the work goes on without it, its figures are in metrics/")
+
+
+def test_a_row_of_the_training_log_is_sent_as_its_file_rounds_it() -> None:
+    row = {"step": 3, "tokens": 1234567, "train_nats_per_token": 1.23456789, "learning_rate": 0.1}
+    assert curve_points({**row, "valid_nats_per_token": None}) == {
+        "train/tokens": 1234567,
+        "train/nats_per_token": 1.23457,
+        "train/learning_rate": 0.1,
+    }
+
+
+def test_nested_settings_become_dotted_names() -> None:
+    nested = {"a": {"b": {"c": 1}, "d": [1, 2]}, "e": "x"}
+    assert flat(nested, ".") == {"a.b.c": 1, "a.d": [1, 2], "e": "x"}
+
+
+def test_figures_are_the_numbers_of_a_file_of_metrics() -> None:
+    text = '{"test": {"unigram": {"bits": 2.5}, "words": 3, "context": "stream", "won": true}}'
+    assert figures_of(json.loads(text)) == {"test/unigram/bits": 2.5, "test/words": 3}
