@@ -149,8 +149,8 @@ def licence_of(package: str) -> str:
     names = [name.rpartition(" :: ")[2] for name in classifiers if name.startswith("License ::")]
     if names:
         return ", ".join(names)
-    stated = metadata["License"] if "License" in metadata else ""
-    return stated.strip().split("\n")[0] or "not stated"
+    stated = metadata.get_all("License") or [""]
+    return stated[0].strip().split("\n")[0] or "not stated"
 
 
 def json_line(name: str, text: str) -> bytes:

@@ -99,8 +99,8 @@ def _opened(path: Path) -> IO[bytes]:
     if not path.name.lower().endswith(".gz"):
         return path.open("rb")
     if not path.name.lower().endswith(".parquet.gz"):
-        return cast(IO[bytes], gzip.open(path))  # noqa: SIM115 (the caller closes it)
-    plain = tempfile.TemporaryFile()  # noqa: SIM115; parquet is read from its end
+        return cast(IO[bytes], gzip.open(path))
+    plain = tempfile.TemporaryFile()  # noqa: SIM115
     with gzip.open(path) as packed:
         shutil.copyfileobj(packed, plain)
     return plain

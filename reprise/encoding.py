@@ -1,0 +1,179 @@
+"""Clean documents to one long array of ids for each split, memory-mapped by whoever reads it.
+
+data/encode/<split>.npy      (tokens,) uint16 or uint32: documents end to end, a document end each
+data/encode/<split>.parquet  one row a document: name, tokens (with the end), bytes, words, lines
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reprise.corpus import read_row_group
+from reprise.errors import PipelineError
+from reprise.files import replacing
+from reprise.parallel import ordered_map
+from reprise.params.encode import EncodeParams
+from reprise.progress import Progress
+from reprise.tokenizer import DOCUMENT_END_ID, UNKNOWN_ID, Ids, Tokenizer
+
+SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("tokens", pa.int64()),
+        ("bytes", pa.int64()),
+        ("words", pa.int64()),
+        ("lines", pa.int64()),
+    ]
+)
+COUNTED = ("tokens", "bytes", "words", "lines")
+
+
+def id_dtype(vocabulary_size: int) -> np.dtype[Any]:
+    """The smallest of uint16 and uint32 that holds every id."""
+    return np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.uint32)
+
+
+class ArrayWriter:
+    """A one-dimensional .npy file whose length is known only at the end."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.length = 0
+        self._file = path.open("wb")
+        self._header()
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        self._file.write(values.astype(self.dtype, copy=False).data)
+        self.length += len(values)
+
+    def _header(self) -> None:
+        # NumPy leaves room in the header for the first axis to grow: the size stays the same.
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self.dtype),
+            "fortran_order": False,
+            "shape": (self.length,),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._file:
+            if kind is None:
+                data_starts = self._file.tell() - self.length * self.dtype.itemsize
+                self._file.seek(0)
+                self._header()
+                assert self._file.tell() == data_starts
+
+
+@dataclass(frozen=True)
+class Task:
+    group: int  # of rows
+    round_trips: list[int]  # rows whose ids are decoded again
+
+
+@dataclass(frozen=True)
+class EncodedGroup:
+    ids: npt.NDArray[Any]
+    documents: pa.RecordBatch
+
+
+def encode_split(
+    documents: Path,
+    model: Path,
+    out: Path,
+    split: str,
+    params: EncodeParams,
+    workers: int,
+) -> dict[str, int]:
+    """Write out/<split>.npy and .parquet; the totals for metrics/encode.json."""
+    totals = dict.fromkeys(("documents", *COUNTED), 0)
+    dtype = id_dtype(Tokenizer.load(model).size)
+    tasks = list(_tasks(documents, params.round_trip_documents))
+    work = partial(_encode_group, path=documents, model=model, dtype=dtype)
+    with (
+        replacing(out / f"{split}.npy") as ids_path,
+        replacing(out / f"{split}.parquet") as table_path,
+        ArrayWriter(ids_path, dtype) as array,
+        pq.ParquetWriter(table_path, SCHEMA, compression="zstd") as table,
+        Progress(f"encode {split}", None, "tokens") as progress,
+    ):
+        for group in ordered_map(work, tasks, workers):
+            array.append(group.ids)
+            table.write_batch(group.documents)
+            totals["documents"] += group.documents.num_rows
+            for name in COUNTED:
+                totals[name] += int(pa.compute.sum(group.documents.column(name)).as_py())
+            progress.advance(len(group.ids))
+    return totals
+
+
+def _tasks(path: Path, round_trips: int) -> Iterator[Task]:
+    """One task a row group, with its share of the documents to check, evenly spread."""
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    total = sum(sizes)
+    count = min(round_trips, total)
+    checked = [(2 * i + 1) * total // (2 * count) for i in range(count)]
+    start = 0
+    for group, size in enumerate(sizes):
+        yield Task(group, [row - start for row in checked if start <= row < start + size])
+        start += size
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(model: Path, _changed: int) -> Tokenizer:
+    return Tokenizer.load(model)
+
+
+def _encode_group(task: Task, path: Path, model: Path, dtype: np.dtype[Any]) -> EncodedGroup:
+    tokenizer = _tokenizer(model, model.stat().st_mtime_ns)
+    rows = read_row_group(path, task.group)
+    names, texts = rows["name"].to_pylist(), rows["text"].to_pylist()
+    encoded = tokenizer.encode_all(texts)
+    for row in task.round_trips:
+        check_round_trip(tokenizer, names[row], texts[row], encoded[row])
+    counts = {
+        "tokens": [len(ids) + 1 for ids in encoded],
+        "bytes": [len(text.encode("utf-8")) for text in texts],
+        "words": [len(text.split()) for text in texts],
+        "lines": [text.count("\n") + 1 for text in texts],
+    }
+    end = np.array([DOCUMENT_END_ID], np.int32)
+    ids = np.concatenate([part for document in encoded for part in (document, end)])
+    return EncodedGroup(
+        ids.astype(dtype),
+        pa.record_batch({"name": names, **counts}, schema=SCHEMA),
+    )
+
+
+def check_round_trip(tokenizer: Tokenizer, name: str, text: str, ids: Ids) -> None:
+    """The ids give the text back, but for normalization and unknown pieces."""
+    if (ids == UNKNOWN_ID).any():
+        return
+    decoded, expected = tokenizer.decode(ids), tokenizer.normalize(text)
+    if decoded == expected:
+        return
+    place = next(
+        (i for i, (a, b) in enumerate(zip(decoded, expected, strict=False)) if a != b),
+        min(len(decoded), len(expected)),
+    )
+    raise PipelineError(
+        f"document {name}: its ids do not give the text back: character {place} is "
+        f"{decoded[place : place + 20]!r} instead of {expected[place : place + 20]!r}; set "
+        "tokenize.byte_fallback to true and tokenize.normalization to identity"
+    )

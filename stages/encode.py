@@ -1,0 +1,47 @@
+"""Encode the clean documents as token ids.
+
+in   data/clean/<split>.parquet      one row a document: name, text
+     data/tokenize/tokenizer.model   SentencePiece
+out  data/encode/<split>.npy         uint16 or uint32 ids, documents end to end, an end after each
+     data/encode/<split>.parquet     one row a document: name, tokens, bytes, words, lines
+     metrics/encode.json             documents, tokens, bytes, words and lines of each split
+"""
+
+from pathlib import Path
+
+from reprise.cli import StageReport, command, params_option, path_option
+
+
+@command
+@params_option
+@path_option("--documents", "data/clean", "Folder of the clean splits.")
+@path_option("--model", "data/tokenize/tokenizer.model", "The vocabulary.")
+@path_option("--out", "data/encode", "Folder for the ids.")
+@path_option("--metrics", "metrics/encode.json", "Counts.")
+def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Path) -> None:
+    """Encode the clean documents as token ids."""
+    from reprise.corpus import SPLITS
+    from reprise.encoding import encode_split
+    from reprise.files import write_json
+    from reprise.parallel import worker_count
+    from reprise.params.encode import EncodeParams
+    from reprise.params.loading import load_section
+    from reprise.params.run import RunParams
+
+    report = StageReport("encode")
+    params = load_section(params_path, EncodeParams)
+    workers = worker_count(load_section(params_path, RunParams).workers)
+    totals = {
+        split: encode_split(documents / f"{split}.parquet", model, out, split, params, workers)
+        for split in SPLITS
+    }
+    write_json(metrics, totals)
+    counts = {name: sum(split[name] for split in totals.values()) for name in totals["train"]}
+    report.close(
+        read=f"{counts['documents']:,} documents, {counts['bytes'] / 1e6:.1f} MB",
+        wrote=f"{counts['tokens']:,} tokens",
+    )
+
+
+if __name__ == "__main__":
+    main()
