@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,6 @@ from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
 from reprise.models.language_model import LanguageModel, select_rows
 from reprise.progress import Progress
-
-if TYPE_CHECKING:
-    from reprise.training import Training
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -106,20 +103,6 @@ def score_split(
                 _add(scores, model, split, positions, hidden)
                 progress.advance(len(positions))
     return scores
-
-
-def nats_per_token(training: "Training", split: EncodedSplit) -> float:
-    """The loss of a model in training, in the precision it trains in, each document afresh."""
-    params = training.params
-    scoring = Scoring(
-        context="document",
-        window=params.sequence_length,
-        stride=params.sequence_length,
-        batch_tokens=params.batch_size * params.sequence_length,
-    )
-    with training.fabric.autocast():
-        device = training.fabric.device
-        return score_split(training.model, split, scoring, device, "valid").nats_per_token
 
 
 def _rows(split: EncodedSplit, scoring: Scoring, *, recurrent: bool) -> _Rows:

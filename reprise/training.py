@@ -14,8 +14,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprise.dataset import NO_TARGET, Batches
+from reprise.dataset import NO_TARGET, Batches, EncodedSplit
 from reprise.errors import PipelineError
+from reprise.evaluation import Scoring, score_split
 from reprise.model_files import Weights, set_weights, weights_of
 from reprise.models import LanguageModel, State
 from reprise.models.language_model import detach
@@ -124,6 +125,18 @@ class Training:
     def count(self, step: Step) -> None:
         self.nats_since_row += step.nats
         self.tokens_since_row += step.tokens
+
+    def valid_nats(self, valid: EncodedSplit) -> float:
+        """The loss a token on all of valid, in the precision of training, each document afresh."""
+        scoring = Scoring(
+            context="document",
+            window=self.params.sequence_length,
+            stride=self.params.sequence_length,
+            batch_tokens=self.params.batch_size * self.params.sequence_length,
+        )
+        with self.fabric.autocast():
+            scores = score_split(self.model, valid, scoring, self.fabric.device, "valid")
+        return scores.nats_per_token
 
     def judge(self, valid_nats: float) -> None:
         """Keep the weights if they are the best so far; finish when patience is at its end."""

@@ -4,6 +4,7 @@ in   data/clean/<split>.parquet      one row a document: name, text
      data/tokenize/tokenizer.model   SentencePiece
 out  data/encode/<split>.npy         uint16 or uint32 ids, documents end to end, an end after each
      data/encode/<split>.parquet     one row a document: name, tokens, bytes, words, lines
+     data/encode/vocabulary.json     vocabulary_size, and boundary: the id after each document
      metrics/encode.json             documents, tokens, bytes, words and lines of each split
 """
 
@@ -27,6 +28,7 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
     from reprise.params.encode import EncodeParams
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
+    from reprise.tokenizer import DOCUMENT_END_ID, Tokenizer
 
     report = StageReport("encode")
     params = load_section(params_path, EncodeParams)
@@ -35,6 +37,9 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
         split: encode_split(documents / f"{split}.parquet", model, out, split, params, workers)
         for split in SPLITS
     }
+    tokenizer = Tokenizer.load(model)
+    vocabulary = {"vocabulary_size": tokenizer.size, "boundary": DOCUMENT_END_ID}
+    write_json(out / "vocabulary.json", vocabulary)
     write_json(metrics, totals)
     counts = {name: sum(split[name] for split in totals.values()) for name in totals["train"]}
     report.close(

@@ -21,8 +21,6 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--log", "metrics/train.csv", "Where the losses by step go.")
 def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
     """Train a network on the encoded documents."""
-    from reprise.evaluation import nats_per_token
-
     from reprise.dataset import EncodedSplit
     from reprise.errors import Interrupted
     from reprise.interruption import StopRequest
@@ -59,7 +57,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
             with throughput.paused():
                 valid_nats = None
                 if step.number % params.steps_per_validation == 0 or training.finished:
-                    valid_nats = nats_per_token(training, valid)
+                    valid_nats = training.valid_nats(valid)
                     training.judge(valid_nats)
                 if step.number % params.steps_per_log == 0 or valid_nats is not None:
                     row = training.add_row(step, valid_nats)
