@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from reprise.errors import PipelineError
 from reprise.params.tokenize import TokenizeParams
+from reprise.wordwise import encode_wordwise, is_wordwise
 
 Ids = npt.NDArray[np.int32]
 
@@ -37,6 +39,7 @@ def train_tokenizer(texts: Iterable[str], params: TokenizeParams) -> bytes:
 
     The same texts and settings give the same bytes in any folder and on any number of cores.
     """
+    _check_symbols(params)
     symbols = [s for s in params.user_defined_symbols if s not in ALWAYS_PIECES]
     model = io.BytesIO()
     try:
@@ -89,11 +92,13 @@ def _refusal(message: str, params: TokenizeParams) -> PipelineError:
             f"characters alone; set {found[1]} or more, or lower tokenize.character_coverage"
         )
     if "(vocab_size) >= (0)" in message:
-        smallest = _fixed_pieces(params) + 1
+        smallest = _smallest_size(params)
         return PipelineError(
-            f"tokenize.vocabulary_size: {size} is too small: {smallest - 1} pieces are fixed "
-            f"(symbols, and 256 bytes with byte_fallback); set {smallest} or more"
+            f"tokenize.vocabulary_size: {size} is too small: {smallest} pieces are fixed (symbols, "
+            f"and 256 bytes with byte_fallback); set {smallest} or more"
         )
+    if "!sentences_.empty()" in message:
+        return PipelineError("tokenize: no text to learn from; look at metrics/clean.json")
     return PipelineError(f"tokenize: SentencePiece refuses: {' '.join(message.split())}")
 
 
@@ -104,9 +109,22 @@ def _too_large(params: TokenizeParams, largest: int) -> PipelineError:
     )
 
 
-def _fixed_pieces(params: TokenizeParams) -> int:
-    symbols = {*ALWAYS_PIECES, *params.user_defined_symbols, *params.control_symbols}
-    return 2 + len(symbols) + 256 * params.byte_fallback
+def _smallest_size(params: TokenizeParams) -> int:
+    """Of a char or word vocabulary. The word trainer counts user-defined symbols twice."""
+    user_defined = len({*ALWAYS_PIECES, *params.user_defined_symbols})
+    fixed = 2 + user_defined + len(params.control_symbols) + 256 * params.byte_fallback
+    return fixed + user_defined * (params.type == "word")
+
+
+def _check_symbols(params: TokenizeParams) -> None:
+    """SentencePiece itself would let a text contain the document end, and pass over ""."""
+    for name in ("user_defined_symbols", "control_symbols"):
+        for symbol in getattr(params, name):
+            if symbol in ("", DOCUMENT_END) or SPACE_MARK in symbol:
+                raise PipelineError(
+                    f"tokenize.{name}: {symbol!r} cannot be a symbol: it is empty, the mark of a "
+                    "document's end or holds U+2581; take it away"
+                )
 
 
 class Tokenizer:
@@ -115,6 +133,8 @@ class Tokenizer:
     def __init__(self, model: bytes) -> None:
         self._processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.size: int = self._processor.vocab_size()
+        self._line_end_id: int = self._processor.piece_to_id("\n")
+        self._wordwise = _merges_plain_text(model) and is_wordwise(self.pieces(), SPACE_MARK)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -137,8 +157,15 @@ class Tokenizer:
         """The ids of each text, without document ends; one thread."""
         parts = [_parts(text) for text in texts]
         flat = [part for document in parts for part in document]
-        encoded = iter(self._processor.encode(flat, out_type="numpy", num_threads=1))
+        encoded = iter(
+            encode_wordwise(flat, self._encode, self._line_end_id)
+            if self._wordwise
+            else self._encode(flat)
+        )
         return [_joined([next(encoded) for _ in document]) for document in parts]
+
+    def _encode(self, texts: list[str]) -> list[Ids]:
+        return self._processor.encode(texts, out_type="numpy", num_threads=1)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; document ends and control symbols give none."""
@@ -167,6 +194,17 @@ class Tokenizer:
             f"{_escaped(self.piece(index))}\t{self._processor.get_score(index):.6g}\n"
             for index in range(self.size)
         )
+
+
+def _merges_plain_text(model: bytes) -> bool:
+    """BPE without normalization. (Unigram adds up scores in float32, where a word's neighbours can
+    tip a tie; it is fast anyway.)"""
+    protocol: Any = sentencepiece_model_pb2
+    description = protocol.ModelProto.FromString(model)
+    return (
+        description.trainer_spec.model_type == protocol.TrainerSpec.BPE
+        and not description.normalizer_spec.precompiled_charsmap
+    )
 
 
 def _escaped(piece: str) -> str:
