@@ -104,6 +104,8 @@ class Training:
             self.carried = detach(state) if self.model.recurrent else None
             self.step += 1
             self.tokens += tokens
+            self.nats_since_row += nats.item()
+            self.tokens_since_row += tokens
             self.finished = self.step == params.max_steps
             # 7. now and then validate, save and report: the caller's part
             yield Step(self.step, nats.item(), tokens, rate, norm.item())
@@ -121,10 +123,6 @@ class Training:
         self.rows.append(row)
         self.nats_since_row, self.tokens_since_row = 0.0, 0
         return row
-
-    def count(self, step: Step) -> None:
-        self.nats_since_row += step.nats
-        self.tokens_since_row += step.tokens
 
     def valid_nats(self, valid: EncodedSplit) -> float:
         """The loss a token on all of valid, in the precision of training, each document afresh."""

@@ -1,5 +1,6 @@
 """Batches: each token predicted once an epoch, in an order that seed and number alone decide."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_every_token_is_predicted_once_an_epoch_from_the_one_before_it(
     expected = []
     for start, stop in zip(split.offsets[:-1], split.offsets[1:], strict=True):
         document = [BOUNDARY, *split.ids[start:stop].tolist()]
-        expected += list(zip(document[:-1], document[1:], strict=True))
+        expected += list(pairwise(document))
     for epoch in (0, 1):
         assert sorted(predictions(batches, epoch)) == sorted(expected)
 

@@ -1,0 +1,82 @@
+"""Small settings and small splits for tests of training."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from reprise.dataset import EncodedSplit, StreamBatches, WindowBatches
+from reprise.machine import Machine, fabric_for
+from reprise.models import build_model
+from reprise.params.model import ModelParams
+from reprise.params.train import TrainParams
+from reprise.training import Training
+
+BOUNDARY = 1
+
+
+def model_params(**changes: Any) -> ModelParams:
+    settings = {
+        "architecture": "lstm",
+        "embedding_size": 16,
+        "hidden_size": 16,
+        "layers": 2,
+        "heads": 2,
+        "feedforward_size": 24,
+        "dropout": 0.2,
+        "tie_weights": True,
+    }
+    return ModelParams.model_validate(settings | changes)
+
+
+def train_params(**changes: Any) -> TrainParams:
+    settings = {
+        "seed": 1,
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "batch_size": 4,
+        "sequence_length": 8,
+        "max_steps": 12,
+        "optimizer": "adamw",
+        "learning_rate": 0.01,
+        "momentum": 0.0,
+        "beta1": 0.9,
+        "beta2": 0.99,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "warmup_steps": 2,
+        "final_learning_rate_fraction": 0.1,
+        "clip_norm": 1.0,
+        "steps_per_log": 2,
+        "steps_per_validation": 4,
+        "patience": 3,
+        "steps_per_checkpoint": 4,
+    }
+    return TrainParams.model_validate(settings | changes)
+
+
+def split_of(documents: list[list[int]]) -> EncodedSplit:
+    """Documents of ids from 2 on; each gets its boundary."""
+    ids = [token for document in documents for token in [*document, BOUNDARY]]
+    lengths = [len(document) + 1 for document in documents]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return EncodedSplit(np.array(ids, dtype=np.uint16), offsets, BOUNDARY)
+
+
+def random_split(documents: int = 30, pieces: int = 20, seed: int = 1) -> EncodedSplit:
+    random = np.random.default_rng(seed)
+    return split_of(
+        [random.integers(2, pieces, random.integers(1, 40)).tolist() for _ in range(documents)]
+    )
+
+
+def new_training(
+    model: ModelParams, train: TrainParams, split: EncodedSplit, pieces: int = 20
+) -> tuple[Training, StreamBatches | WindowBatches]:
+    machine = Machine("cpu", "any", train.precision, 1, torch.__version__)
+    fabric = fabric_for(machine)
+    torch.manual_seed(train.seed)
+    training = Training(fabric, build_model(model, pieces), train)
+    kind = StreamBatches if training.model.recurrent else WindowBatches
+    return training, kind(split, train.batch_size, train.sequence_length, train.seed)

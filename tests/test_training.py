@@ -1,0 +1,146 @@
+"""The loop: what a step does, when it ends, and that stopping in between changes nothing."""
+
+import io
+import math
+import re
+from typing import Any
+
+import pytest
+import torch
+from helpers import model_params, new_training, random_split, split_of, train_params
+from torch import nn
+
+from reprise.errors import PipelineError
+from reprise.training import rows_as_csv, step_seed
+
+SPLIT = random_split()
+
+
+def weights(training: Any) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in training.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer"])
+def test_stopped_after_any_step_and_resumed_equals_unbroken(
+    architecture: str, optimizer: str, precision: str
+) -> None:
+    model = model_params(architecture=architecture, dropout=0.3)
+    params = train_params(optimizer=optimizer, momentum=0.9, precision=precision)
+    unbroken, batches = new_training(model, params, SPLIT)
+    for step in unbroken.steps(batches):
+        if step.number % 4 == 0:
+            unbroken.judge(unbroken.valid_nats(SPLIT))
+    saved: dict[str, Any] | None = None
+    while saved is None or not saved["finished"]:
+        resumed, batches = new_training(model, params, SPLIT)
+        if saved is not None:
+            resumed.restore(saved)
+        for step in resumed.steps(batches):  # five steps in each process
+            if step.number % 4 == 0:
+                resumed.judge(resumed.valid_nats(SPLIT))
+            if step.number % 5 == 0:
+                break
+        buffer = io.BytesIO()
+        torch.save(resumed.state(), buffer)
+        buffer.seek(0)
+        saved = torch.load(buffer, weights_only=True)
+    for name, value in weights(unbroken).items():
+        assert value.equal(weights(resumed)[name]), name
+    assert unbroken.best_nats == resumed.best_nats
+    assert all(unbroken.best_weights[n].equal(w) for n, w in resumed.best_weights.items())
+
+
+def test_validating_more_often_changes_nothing() -> None:
+    results = []
+    for every in (1, 100):
+        training, batches = new_training(model_params(dropout=0.5), train_params(), SPLIT)
+        for step in training.steps(batches):
+            if step.number % every == 0:
+                training.valid_nats(SPLIT)
+        results.append(weights(training))
+    assert all(results[0][name].equal(results[1][name]) for name in results[0])
+
+
+def test_a_step_is_the_textbooks() -> None:
+    """One step of plain SGD against the same step written out with torch's own parts."""
+    params = train_params(
+        optimizer="sgd", learning_rate=0.5, weight_decay=0.0, clip_norm=0.01, warmup_steps=0
+    )
+    training, batches = new_training(model_params(dropout=0.0), params, SPLIT)
+    model, batch = training.model, batches[0]
+    hidden, _ = model(batch.inputs)
+    loss = nn.functional.cross_entropy(
+        model.head.logits(hidden.flatten(0, 1)), batch.targets.flatten(), ignore_index=-1
+    )
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
+    step = next(training.steps(batches))
+    assert step.nats / step.tokens == pytest.approx(float(loss.detach()), rel=1e-5)
+    assert step.gradient_norm == pytest.approx(norm, rel=1e-4)
+    for (name, value), gradient in zip(model.named_parameters(), gradients, strict=True):
+        expected = before[name] - 0.5 * gradient * (0.01 / norm)
+        torch.testing.assert_close(value, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_a_loss_that_is_no_number_stops_training_and_names_step_and_rate() -> None:
+    params = train_params(
+        optimizer="sgd", learning_rate=1e38, clip_norm=1e9, schedule="constant", warmup_steps=0
+    )
+    training, batches = new_training(model_params(architecture="rnn"), params, SPLIT)
+    with pytest.raises(PipelineError) as error:
+        for _ in training.steps(batches):
+            pass
+    assert re.fullmatch(
+        rf"step {training.step + 1}: the (loss|gradient) is (nan|inf) at learning rate 1e\+38; the "
+        "last good checkpoint is kept; lower train.learning_rate or train.clip_norm, or lengthen "
+        "train.warmup_steps",
+        str(error.value),
+    )
+
+
+def test_patience_ends_training_and_the_best_weights_stay() -> None:
+    training, batches = new_training(model_params(), train_params(patience=2), SPLIT)
+    best = {}
+    for step, nats in zip(training.steps(batches), [3.0, 2.0, 2.5, 2.0], strict=True):
+        training.judge(nats)
+        if step.number == 2:
+            best = weights(training)
+    assert training.step == 4
+    assert (training.best_step, training.best_nats) == (2, 2.0)
+    assert all(value.equal(best[name]) for name, value in training.best_weights.items())
+
+
+def test_the_loss_of_a_row_is_the_mean_over_its_tokens() -> None:
+    training, batches = new_training(model_params(), train_params(), SPLIT)
+    steps = []
+    for step in training.steps(batches):
+        steps.append(step)
+        if step.number == 3:
+            row = training.add_row(step, None)
+            break
+    tokens = sum(step.tokens for step in steps)
+    assert row["tokens"] == tokens
+    assert row["train_nats_per_token"] == sum(step.nats for step in steps) / tokens
+
+
+def test_the_log_has_six_digits_and_empty_cells() -> None:
+    row = {"step": 20, "tokens": 1234567, "learning_rate": 0.1 + 0.2, "valid": None}
+    assert rows_as_csv([row]) == "step,tokens,learning_rate,valid\n20,1234567,0.3,\n"
+
+
+def test_a_text_without_surprises_is_learnt_to_nothing() -> None:
+    split = split_of([[7, 8, 9, 10, 11]] * 20)
+    training, batches = new_training(
+        model_params(dropout=0.0), train_params(max_steps=300, learning_rate=0.02), split
+    )
+    for _ in training.steps(batches):
+        pass
+    assert training.valid_nats(split) < 0.05
+
+
+def test_seeds_of_steps_differ() -> None:
+    seeds = {step_seed(seed, step) for seed in range(20) for step in range(-1, 100)}
+    assert len(seeds) == 20 * 101
