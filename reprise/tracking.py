@@ -53,12 +53,16 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-CURVES = {  # the columns of metrics/train.csv, and their names in MLflow: a slash makes a group
+# What mlflow ui shows first: runs and their charts, not traces of prompts.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+# Columns of metrics/train.csv -> names in MLflow; the groups valid/ and test/ are evaluation's.
+CURVES = {
     "tokens": "train/tokens",
     "learning_rate": "train/learning_rate",
     "gradient_norm": "train/gradient_norm",
     "train_nats_per_token": "train/nats_per_token",
-    "valid_nats_per_token": "valid/nats_per_token",
+    "valid_nats_per_token": "train/valid_nats_per_token",
 }
 
 
@@ -262,10 +266,13 @@ def flat(data: Mapping[str, Any], separator: str) -> dict[str, Any]:
 
 
 def figures_of(data: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers in it: {"test": {"words": 2, "context": "stream"}} -> {"test/words": 2}"""
+    """The numbers in it: {"test": {"unigram": {"bits": 2}, "context": "stream"}} ->
+    {"test/unigram_bits": 2}. MLflow shows a group of charts for what stands before the slash."""
     return {
-        name: value
-        for name, value in flat(data, "/").items()
+        f"{group}/{name}": value
+        for group, figures in data.items()
+        if isinstance(figures, Mapping)
+        for name, value in flat(figures, "_").items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
@@ -315,7 +322,7 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
     if found is not None:
         return found.experiment_id
     try:
-        return client.create_experiment(name, artifacts)
+        return client.create_experiment(name, artifacts, tags=EXPERIMENT_TAGS)
     except MlflowException:
         found = client.get_experiment_by_name(name)  # another process may have been faster
         if found is None:

@@ -303,7 +303,7 @@ def test_a_fresh_clone_makes_the_run_from_the_tracked_files(checkout: Path, tmp_
         "train/learning_rate": [(20, 0.001), (40, 0.002)],
         "train/gradient_norm": [(20, 0.5), (40, 0.25)],
         "train/nats_per_token": [(20, 4.5), (40, 3.5)],
-        "valid/nats_per_token": [(40, 3.75)],
+        "train/valid_nats_per_token": [(40, 3.75)],
         "test/bits_per_byte": [(0, 1.25)],
     }
 
@@ -488,6 +488,8 @@ def test_nested_settings_become_dotted_names() -> None:
     assert flat(nested, ".") == {"a.b.c": 1, "a.d": [1, 2], "e": "x"}
 
 
-def test_figures_are_the_numbers_of_a_file_of_metrics() -> None:
-    text = '{"test": {"unigram": {"bits": 2.5}, "words": 3, "context": "stream", "won": true}}'
-    assert figures_of(json.loads(text)) == {"test/unigram/bits": 2.5, "test/words": 3}
+def test_figures_are_the_numbers_of_a_file_of_metrics_in_a_group_for_each_split() -> None:
+    text = """{"test": {"unigram": {"bits": 2.5}, "words": 3, "context": "stream", "won": true},
+               "valid": {"words": 1}, "rounded_to": 6}"""
+    expected = {"test/unigram_bits": 2.5, "test/words": 3, "valid/words": 1}
+    assert figures_of(json.loads(text)) == expected
