@@ -17,7 +17,7 @@ among the sorted (k - 1)-grams. So a 6-gram of 100,000 pieces fits as well as a 
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,31 +34,12 @@ TOKENS_AT_ONCE = 1 << 18  # scored together
 POSITIONS_AT_ONCE = 1 << 21  # sorted together
 
 
-class Baseline(Protocol):
-    """A model of fixed counts."""
-
-    tokens_counted: int
-
-    def nats(self, split: EncodedSplit, start: int, stop: int) -> Floats:
-        """-ln p of tokens start to stop of the split, each given those before it."""
-        ...
-
-
-def document_nats(baseline: Baseline, split: EncodedSplit) -> Floats:
-    """Nats (documents,), summed over each document's tokens; streams over the split."""
-    sums = np.zeros(split.documents)
-    for start in range(0, split.tokens, TOKENS_AT_ONCE):
-        stop = min(start + TOKENS_AT_ONCE, split.tokens)
-        documents = split.documents_at(np.arange(start, stop))
-        np.add.at(sums, documents, baseline.nats(split, start, stop))
-    return sums
-
-
 @dataclass(frozen=True)
 class Unigram:
     """Each token by its share of the train split, with one added to every count."""
 
     counts: Indices  # (V,)
+    order = 1
 
     @classmethod
     def count(cls, split: EncodedSplit, vocabulary_size: int) -> Self:
@@ -73,6 +54,7 @@ class Unigram:
         return int(self.counts.sum())
 
     def nats(self, split: EncodedSplit, start: int, stop: int) -> Floats:
+        """-ln p of tokens start to stop of the split."""
         surprise = np.log(self.tokens_counted + len(self.counts)) - np.log(self.counts + 1)
         return surprise[split.ids[start:stop]]
 
@@ -139,6 +121,7 @@ class KneserNey:
         return cls(tuple(grams), vocabulary_size, len(tokens))
 
     def nats(self, split: EncodedSplit, start: int, stop: int) -> Floats:
+        """-ln p of tokens start to stop of the split, each given those before it."""
         early = max(0, start - self.order + 1)  # the first target's context begins here
         tokens = split.ids[early:stop].astype(np.uint64)
         firsts = _first_tokens(split, early, stop)
@@ -155,6 +138,19 @@ class KneserNey:
             contexts = np.concatenate([[grams.unseen], numbers[:-1]])
             contexts[firsts] = grams.before_text
         return -np.log(p[start - early :])
+
+
+Baseline = Unigram | KneserNey
+
+
+def document_nats(baseline: Baseline, split: EncodedSplit) -> Floats:
+    """Nats (documents,), summed over each document's tokens; streams over the split."""
+    sums = np.zeros(split.documents)
+    for start in range(0, split.tokens, TOKENS_AT_ONCE):
+        stop = min(start + TOKENS_AT_ONCE, split.tokens)
+        documents = split.documents_at(np.arange(start, stop))
+        np.add.at(sums, documents, baseline.nats(split, start, stop))
+    return sums
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,13 @@ def fabric_for(machine: Machine) -> Fabric:
     return Fabric(accelerator=machine.device, devices=1, precision=precision)
 
 
+def scoring_device(threads: int) -> torch.device:
+    """Where figures are computed: the best device here, in full float32 whatever training used."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # its recurrent kernels would round to TF32
+    return torch.device(_device("auto"))
+
+
 def available_cores() -> int:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

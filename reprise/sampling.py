@@ -6,12 +6,12 @@ The same model, prompt and settings give the same text. V pieces in the vocabula
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from reprise.models.language_model import LanguageModel, State
+from reprise.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,6 @@ class Sampling:
 class Sample:
     tokens: tuple[int, ...]  # without the prompt and without the boundary
     ended: bool  # by the boundary, not by max_tokens
-
-
-class Decoder(Protocol):
-    """The part of a tokenizer that samples need."""
-
-    @property
-    def boundary(self) -> int: ...
-    def encode(self, text: str) -> list[int]: ...
-    def decode(self, ids: Sequence[int]) -> str: ...
 
 
 def sample(
@@ -68,7 +59,7 @@ def next_probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     Temperature first, then the k likeliest, then of those the fewest that hold top_p of what is
     left. Equals are ranked by id.
     """
-    logits = logits.double().cpu()
+    logits = logits.cpu().double()
     ranked, tokens = logits.sort(descending=True, stable=True)
     if sampling.temperature == 0:
         kept = torch.ones(1, dtype=torch.float64)
@@ -112,7 +103,8 @@ class _Reader:
 
 def samples_text(
     model: LanguageModel,
-    tokenizer: Decoder,
+    tokenizer: Tokenizer,
+    boundary: int,
     prompts: Sequence[str],
     sampling: Sampling,
     device: torch.device,
@@ -123,9 +115,9 @@ def samples_text(
     """
     pieces = []
     for number, prompt in enumerate(prompts, start=1):
-        ids = tokenizer.encode(prompt)
+        ids = tokenizer.encode(prompt).tolist()
         of_prompt = replace(sampling, seed=sampling.seed + number - 1)
-        found = sample(model, ids, tokenizer.boundary, of_prompt, device)
+        found = sample(model, ids, boundary, of_prompt, device)
         end = "the model ended the text" if found.ended else "cut off"
         header = (
             f"=== {number} of {len(prompts)} · prompt {json.dumps(prompt, ensure_ascii=False)} · "

@@ -2,14 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 import torch
 
 from reprise.models import LanguageModel, build_model
 from reprise.params.model import ModelParams
+from reprise.params.tokenize import TokenizeParams
 from reprise.sampling import Sampling, draw, next_probabilities, sample, samples_text
+from reprise.tokenizer import Tokenizer, train_tokenizer
 
 torch.set_num_threads(1)
 
@@ -143,39 +144,49 @@ def test_an_empty_prompt_begins_at_the_boundary_alone() -> None:
     assert found.tokens == (expected,)
 
 
-class Letters:
-    """Token 2 is "a", token 3 is "b", and so on."""
-
-    boundary = BOUNDARY
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(letter) - ord("a") + 2 for letter in text]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(chr(ord("a") + token - 2) for token in ids)
+def letters() -> Tokenizer:
+    """A vocabulary of characters."""
+    params = TokenizeParams(
+        type="char",
+        vocabulary_size=8,  # <unk>, the boundary, line end, tab and four letters
+        character_coverage=1.0,
+        byte_fallback=False,
+        normalization="identity",
+        user_defined_symbols=(),
+        control_symbols=(),
+        sample_bytes=1000,
+        seed=1,
+    )
+    return Tokenizer(train_tokenizer(["abcd", "aabbccdd"], params))
 
 
 def test_the_page_of_samples_names_each_prompt_and_how_it_ended() -> None:
-    model = small_model("lstm")
+    model, tokenizer = small_model("lstm"), letters()
+    [c] = tokenizer.encode("c").tolist()
     with torch.no_grad():
         torch.nn.init.zeros_(model.head.weight)
-        model.head.bias[4] = 1e9  # always "c"
-    page = samples_text(model, Letters(), ["", "ab"], sampling_of(max_tokens=3), CPU)
+        model.head.bias[c] = 1e9
+    sampling = sampling_of(max_tokens=3)
+    page = samples_text(model, tokenizer, BOUNDARY, ["", "a\nb"], sampling, CPU)
     assert page == (
         '=== 1 of 2 · prompt "" · 3 tokens, cut off ===\nccc\n'
         "\n"
-        '=== 2 of 2 · prompt "ab" · 3 tokens, cut off ===\nabccc\n'
+        '=== 2 of 2 · prompt "a\\nb" · 3 tokens, cut off ===\na\nbccc\n'
     )
     with torch.no_grad():
         model.head.bias[BOUNDARY] = 1e12
-    page = samples_text(model, Letters(), ["ab"], sampling_of(max_tokens=3), CPU)
+    page = samples_text(model, tokenizer, BOUNDARY, ["ab"], sampling, CPU)
     assert page == '=== 1 of 1 · prompt "ab" · 0 tokens, the model ended the text ===\nab\n'
 
 
 def test_a_prompt_given_twice_is_gone_on_with_in_two_ways() -> None:
-    model = small_model("lstm", can_end=False)
-    page = samples_text(model, Letters(), ["a", "a"], sampling_of(), CPU)
+    model, tokenizer = small_model("lstm", can_end=False), letters()
+    with torch.no_grad():
+        model.head.bias[tokenizer.size :] = -1e9
+        model.head.bias[[0, 2, 3]] = -1e9  # <unk>, line end and tab
+    page = samples_text(model, tokenizer, BOUNDARY, ["a", "a"], sampling_of(), CPU)
     first, second = (piece.splitlines()[1] for piece in page.split("\n\n"))
+    assert len(first) == len(second) == 41
     assert first != second
 
 

@@ -1,0 +1,117 @@
+"""A model against its baselines on the same tokens: figures, a table by document, a verdict."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from reprise.baselines import Baseline, document_nats
+from reprise.dataset import EncodedSplit
+from reprise.errors import PipelineError
+from reprise.evaluation import (
+    Counts,
+    Figures,
+    Scoring,
+    WordEnds,
+    figures,
+    model_figures,
+    score_split,
+)
+from reprise.files import replacing
+from reprise.models.language_model import LanguageModel
+
+log = logging.getLogger(__name__)
+
+MODEL = "model"
+COUNTED = ("name", "tokens", "bytes", "words")  # columns that the encode stage wrote
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    split: str
+    figures: Figures  # the model's, each baseline's under its name, and who is best
+    columns: Mapping[str, npt.NDArray[np.generic]]  # a number for each document
+
+
+def check_vocabulary(split: EncodedSplit, vocabulary_size: int, settings: Figures) -> None:
+    """The ids must be those that the model learned."""
+    encoded = (vocabulary_size, split.boundary)
+    learned = (settings["vocabulary_size"], settings["boundary"])
+    if encoded != learned:
+        raise PipelineError(
+            f"the model knows {learned[0]:,} pieces and the boundary {learned[1]}, the encoded "
+            f"text has {encoded[0]:,} and {encoded[1]}; run `dvc repro` to train on this text"
+        )
+
+
+def evaluate_split(
+    name: str,
+    encoded: Path,
+    model: LanguageModel,
+    baselines: Mapping[str, Baseline],
+    scoring: Scoring,
+    word_ends: WordEnds,
+    device: torch.device,
+) -> SplitResult:
+    """Score all documents of data/encode/<name> with the model and with each baseline."""
+    split = EncodedSplit.open_in(encoded, name)
+    counts = Counts.read(encoded / f"{name}.parquet")
+    scores = score_split(model, split, scoring, device, f"evaluate {name}")
+    found = model_figures(model, scores, counts, scoring, word_ends)
+    columns = {"nats": scores.nats, "top1": scores.top1, "top5": scores.top5}
+    for baseline_name, baseline in baselines.items():
+        nats = document_nats(baseline, split)
+        columns[f"{baseline_name}_nats"] = nats
+        found[baseline_name] = {
+            **figures(float(nats.sum()), counts, word_ends),
+            "order": baseline.order,
+            "tokens_counted": baseline.tokens_counted,
+        }
+    bits = {MODEL: found["bits_per_byte"]}
+    bits |= {baseline_name: found[baseline_name]["bits_per_byte"] for baseline_name in baselines}
+    found["best"] = min(bits, key=bits.__getitem__)
+    tell(name, bits)
+    return SplitResult(name, found, columns)
+
+
+def tell(split: str, bits_per_byte: Mapping[str, float]) -> None:
+    """Say who wins, and warn where it is not the model."""
+    ranking = sorted(bits_per_byte, key=bits_per_byte.__getitem__)
+    table = ", ".join(f"{name} {bits_per_byte[name]:.4f}" for name in ranking)
+    log.info("%s, bits a byte: %s; %s wins", split, table, ranking[0])
+    for name in ranking[: ranking.index(MODEL)]:
+        log.warning(
+            "%s: the model loses to the baseline %s by %.4f bits a byte",
+            split,
+            name,
+            bits_per_byte[MODEL] - bits_per_byte[name],
+        )
+
+
+def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -> None:
+    """One row a document of each split: what it counts, and everybody's nats on it."""
+    with replacing(path) as scratch:
+        writer = None
+        for result in results:
+            first = 0
+            for batch in pq.ParquetFile(encoded / f"{result.split}.parquet").iter_batches(
+                columns=list(COUNTED)
+            ):
+                rows = slice(first, first + batch.num_rows)
+                first += batch.num_rows
+                columns = {
+                    "split": pa.array([result.split] * batch.num_rows),
+                    **{name: batch[name] for name in COUNTED},
+                    **{name: pa.array(values[rows]) for name, values in result.columns.items()},
+                }
+                table = pa.table(columns)
+                writer = writer or pq.ParquetWriter(scratch, table.schema, compression="zstd")
+                writer.write_table(table)
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,83 @@
+"""Score the model on valid and test beside its baselines, and let it write.
+
+in   data/train/model.safetensors, model.json       the network and its settings
+     data/encode/{train,valid,test}.npy, .parquet   ids and documents; train is for the baselines
+     data/encode/vocabulary.json                    number of pieces, and the boundary's id
+     data/tokenize/tokenizer.model                  for the samples' text
+out  data/evaluate/documents.parquet                nats of each document, model's and baselines'
+     data/evaluate/samples.txt                      what the model makes of the prompts
+     metrics/evaluate.json                          figures of valid and test, and who wins
+"""
+
+from pathlib import Path
+
+from reprise.cli import StageReport, command, params_option, path_option
+
+
+@command
+@params_option
+@path_option("--model", "data/train", "Folder of the weights and their settings.")
+@path_option("--encoded", "data/encode", "Folder of the encoded splits.")
+@path_option("--tokenizer", "data/tokenize/tokenizer.model", "The SentencePiece model.")
+@path_option("--out", "data/evaluate", "Folder for samples and the table by document.")
+@path_option("--metrics", "metrics/evaluate.json", "Where the figures go.")
+def main(
+    params_path: Path, model: Path, encoded: Path, tokenizer: Path, out: Path, metrics: Path
+) -> None:
+    """Score the model on valid and test beside its baselines, and let it write."""
+    from reprise.baselines import Baseline, KneserNey, Unigram
+    from reprise.contest import check_vocabulary, evaluate_split, write_documents
+    from reprise.dataset import EncodedSplit
+    from reprise.evaluation import Scoring
+    from reprise.files import read_json, write_json, write_text
+    from reprise.machine import scoring_device
+    from reprise.model_files import load_model
+    from reprise.params.evaluate import EvaluateParams
+    from reprise.params.loading import load_section
+    from reprise.sampling import Sampling, samples_text
+    from reprise.tokenizer import Tokenizer
+
+    report = StageReport("evaluate")
+    params = load_section(params_path, EvaluateParams)
+    network, settings = load_model(model / "model.safetensors", model / "model.json")
+    vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
+    train = EncodedSplit.open_in(encoded, "train")
+    check_vocabulary(train, vocabulary_size, settings)
+    device = scoring_device(settings["machine"]["threads"])
+    network.to(device)
+
+    baselines: dict[str, Baseline] = {
+        "unigram": Unigram.count(train, vocabulary_size),
+        "kneser_ney": KneserNey.count(
+            train, vocabulary_size, order=params.baseline_order, max_tokens=params.baseline_tokens
+        ),
+    }
+    scoring = Scoring(params.context, params.window, params.stride, params.batch_tokens)
+    results = [
+        evaluate_split(name, encoded, network, baselines, scoring, params.word_ends, device)
+        for name in ("valid", "test")
+    ]
+    write_documents(out / "documents.parquet", encoded, results)
+    sampling = Sampling(
+        max_tokens=params.sample_tokens,
+        temperature=params.temperature,
+        top_k=params.top_k,
+        top_p=params.top_p,
+        window=params.window,
+        seed=params.seed,
+    )
+    samples = samples_text(
+        network, Tokenizer.load(tokenizer), train.boundary, params.prompts, sampling, device
+    )
+    write_text(out / "samples.txt", samples)
+    write_json(metrics, {result.split: result.figures for result in results})
+    valid, test = (result.figures for result in results)
+    report.close(
+        read=f"{valid['tokens'] + test['tokens']:,} tokens of valid and test",
+        wrote=f"{len(params.prompts)} samples; test {test['bits_per_byte']:.4f} bits/byte, "
+        f"perplexity a token {test.get('perplexity_per_token', float('inf')):.2f}",
+    )
+
+
+if __name__ == "__main__":
+    main()
