@@ -111,6 +111,11 @@ def own_files(source: Path) -> tuple[list[tuple[Path, str]], list[str]]:
             ((path, path.relative_to(source).as_posix()) for path in inside),
             key=lambda pair: pair[1],
         )
+    for _, name in pairs:
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise PipelineError(
+                f"download.corpus: the name {name!r} in {source} is not UTF-8; rename the file"
+            )
     usable = [pair for pair in pairs if format_of(pair[0])]
     ignored = [name for path, name in pairs if not format_of(path)]
     if not pairs:
