@@ -31,10 +31,11 @@ SAMPLE_BYTES = 1 << 16  # kept of a document that is too long
 OVERLAP_BYTES = 256  # searched again with the next bytes, for a cut may lie across
 
 # Where a shard may end. A \r that comes last may be half of \r\n.
+_LINE_END = rb"(?:\r\n|\n|\r(?!\n|\Z))"
 _CUTS = {
     "file": None,
-    "line": re.compile(rb"\r\n|\n|\r(?!\Z)"),
-    "paragraph": re.compile(rb"(?:\r\n|\n|\r)(?:[ \t]*(?:\r\n|\n|\r(?!\Z)))+"),
+    "line": re.compile(_LINE_END),
+    "paragraph": re.compile(_LINE_END + rb"(?:[ \t]*" + _LINE_END + rb")+"),
 }
 
 
@@ -177,7 +178,8 @@ def documents_of(shard: Shard, reading: Reading) -> Iterator[tuple[str, str]]:
     if shard.source.format == "jsonl":
         yield from _documents_of_json(shard, text)
     elif shard.source.document == "file":
-        yield shard.source.name, text
+        if text.strip():
+            yield shard.source.name, text
     else:
         between = r"\n" if shard.source.document == "line" else r"\n(?:[ \t]*\n)+"
         line, start = shard.line, 0
@@ -220,7 +222,8 @@ def _documents_of_json(shard: Shard, text: str) -> Iterator[tuple[str, str]]:
                 f"{where}: not JSON: {error}; mend the line and run `dvc repro -f download`"
             ) from None
         if not isinstance(record, dict) or source.text_field not in record:
-            found = f"fields {', '.join(record)}" if isinstance(record, dict) else "no fields"
+            names = ", ".join(record) if isinstance(record, dict) else ""
+            found = f"fields {names}" if names else "no fields"
             raise _no_field(where, source.text_field, found)
         document = record[source.text_field]
         if document is not None and not isinstance(document, str):
