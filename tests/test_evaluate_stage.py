@@ -1,0 +1,170 @@
+"""The command on a tiny corpus: its outputs, the same bytes twice, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
+
+from reprise.files import write_json
+from reprise.model_files import save_model, weights_of
+from reprise.models import build_model
+from reprise.params.model import ModelParams
+from reprise.params.tokenize import TokenizeParams
+from reprise.tokenizer import DOCUMENT_END_ID, Tokenizer, train_tokenizer
+from stages.evaluate import main
+
+TEXTS = {
+    "train": ["the cat sat\non the mat", "the hat", "a cat and a hat"],
+    "valid": ["the mat", "a cat sat"],
+    "test": ["the cat and the mat", "on a hat\nsat the cat"],
+}
+PARAMS = Path(__file__).parent.parent / "params.yaml"
+
+
+def write_params(folder: Path, **changes: object) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    settings = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    settings["evaluate"] |= {"prompts": ["", "the\n"], "sample_tokens": 5} | changes
+    settings["run"]["tracking"] = False
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(settings, file)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the stages before leave, with a network that has learned nothing."""
+    monkeypatch.chdir(tmp_path)
+    characters = sorted(set("".join(TEXTS["train"])) - {"\n"})
+    tokenize = TokenizeParams(
+        type="char",
+        vocabulary_size=4 + len(characters),
+        character_coverage=1.0,
+        byte_fallback=False,
+        normalization="identity",
+        user_defined_symbols=(),
+        control_symbols=(),
+        sample_bytes=1000,
+        seed=1,
+    )
+    for folder in ("data/encode", "data/tokenize", "metrics"):
+        (tmp_path / folder).mkdir(parents=True)
+    learned = train_tokenizer(TEXTS["train"], tokenize)
+    Path("data/tokenize/tokenizer.model").write_bytes(learned)
+    tokenizer = Tokenizer(learned)
+    for name, texts in TEXTS.items():
+        encoded = [np.append(tokenizer.encode(text), DOCUMENT_END_ID) for text in texts]
+        np.save(f"data/encode/{name}.npy", np.concatenate(encoded).astype(np.uint16))
+        table = {
+            "name": [f"{name} {number}" for number in range(len(texts))],
+            "tokens": [len(document) for document in encoded],
+            "bytes": [len(text) for text in texts],
+            "words": [len(text.split()) for text in texts],
+            "lines": [text.count("\n") + 1 for text in texts],
+        }
+        pq.write_table(pa.table(table), f"data/encode/{name}.parquet")
+    size = tokenize.vocabulary_size
+    vocabulary = {"boundary": DOCUMENT_END_ID, "vocabulary_size": size}
+    write_json(Path("data/encode/vocabulary.json"), vocabulary)
+    model = ModelParams(
+        architecture="gru",
+        embedding_size=8,
+        hidden_size=8,
+        layers=1,
+        heads=1,
+        feedforward_size=8,
+        dropout=0.5,
+        tie_weights=True,
+    )
+    settings = {
+        **vocabulary,
+        "run_key": "0123456789",
+        "settings": {"model": model.model_dump()},
+        "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
+    }
+    folder = Path("data/train")
+    torch.manual_seed(1)
+    weights = weights_of(build_model(model, size))
+    save_model(folder / "model.safetensors", folder / "model.json", weights, settings)
+    write_params(tmp_path)
+    return tmp_path
+
+
+def run() -> Result:
+    return CliRunner().invoke(main, [], catch_exceptions=False)
+
+
+def outputs() -> dict[str, bytes]:
+    paths = [*sorted(Path("data/evaluate").iterdir()), Path("metrics/evaluate.json")]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+@pytest.mark.usefixtures("project")
+def test_it_writes_figures_samples_and_a_table() -> None:
+    assert run().exit_code == 0
+    assert list(outputs()) == ["documents.parquet", "samples.txt", "evaluate.json"]
+    metrics = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))
+    assert set(metrics) == {"valid", "test"}
+    assert metrics["test"]["documents"] == 2
+    assert metrics["test"]["tokens"] == sum(len(text) + 1 for text in TEXTS["test"])
+    assert metrics["test"]["words"] == 5 + 6 + 2
+    assert metrics["test"]["kneser_ney"]["order"] == 3
+    assert metrics["test"]["best"] in ("model", "unigram", "kneser_ney")
+    table = pq.read_table("data/evaluate/documents.parquet").to_pydict()
+    assert table["name"] == ["valid 0", "valid 1", "test 0", "test 1"]
+    samples = Path("data/evaluate/samples.txt").read_text(encoding="utf-8")
+    assert samples.startswith('=== 1 of 2 · prompt "" · ')
+    assert '\n=== 2 of 2 · prompt "the\\n" · ' in samples
+
+
+@pytest.mark.usefixtures("project")
+def test_it_writes_the_same_bytes_twice() -> None:
+    run()
+    first = outputs()
+    shutil.rmtree("data/evaluate")
+    Path("metrics/evaluate.json").unlink()
+    run()
+    assert outputs() == first
+
+
+def test_the_batch_changes_no_figure(project: Path) -> None:
+    run()
+    first = json.loads(outputs()["evaluate.json"])
+    write_params(project, batch_tokens=1)
+    run()
+    second = json.loads(outputs()["evaluate.json"])
+    assert second["test"]["nats_per_token"] == pytest.approx(
+        first["test"]["nats_per_token"], rel=1e-5
+    )
+
+
+def test_words_may_end_with_lines(project: Path) -> None:
+    write_params(project, word_ends="line")
+    run()
+    assert json.loads(outputs()["evaluate.json"])["test"]["words"] == 5 + 6 + 3
+
+
+@pytest.mark.usefixtures("project")
+def test_a_missing_model_is_told_on_one_line() -> None:
+    Path("data/train/model.json").unlink()
+    result = run()
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: data/train/model.json: no such file; run `dvc repro` to make it"
+    ]
+
+
+@pytest.mark.usefixtures("project")
+def test_text_of_another_vocabulary_is_refused_before_anything_is_written() -> None:
+    other = {"boundary": 1, "vocabulary_size": 5000}
+    write_json(Path("data/encode/vocabulary.json"), other)
+    result = run()
+    assert result.exit_code == 1
+    assert "the encoded text has 5,000 and 1; run `dvc repro`" in result.stderr
+    assert not Path("data/evaluate").exists()
