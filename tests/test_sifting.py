@@ -1,0 +1,237 @@
+"""From raw files to clean splits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from reprise import raw
+from reprise.corpus import SPLITS
+from reprise.errors import PipelineError
+from reprise.params.clean import CleanParams
+from reprise.raw import Source
+from reprise.sifting import sift
+
+WORDS = [f"document number {i} says something" for i in range(60)]
+
+
+def params(**changed: object) -> CleanParams:
+    return CleanParams.model_validate(
+        {
+            "max_invalid_bytes_fraction": 0.01,
+            "unicode_form": "NFC",
+            "min_characters": 5,
+            "max_characters": 1000,
+            "drop_exact_duplicates": True,
+            "max_dropped_fraction": 0.9,
+            "valid_fraction": 0.2,
+            "test_fraction": 0.2,
+            "split_seed": 1,
+            "samples_per_reason": 2,
+        }
+        | changed
+    )
+
+
+def lines(path: Path, texts: list[str] | bytes, split: str | None = None) -> Source:
+    path.write_bytes(texts if isinstance(texts, bytes) else "\n".join(texts).encode())
+    return Source(path.name, path, "text", "line", "text", split)
+
+
+def table(folder: Path, name: str) -> list[dict[str, Any]]:
+    return pq.read_table(folder / f"{name}.parquet").to_pylist()
+
+
+def placed(folder: Path) -> dict[str, str]:
+    return {row["text"]: split for split in SPLITS for row in table(folder, split)}
+
+
+def test_every_document_is_in_one_split_or_counted_as_dropped(tmp_path: Path) -> None:
+    texts = [*WORDS, "abc", WORDS[3], "x" * 1001, "ab", "a", WORDS[3] + " \t"]
+    summary = sift([lines(tmp_path / "a.txt", texts)], params(), tmp_path, 1).summary()
+    assert summary["documents"]["in"] == 66
+    assert summary["documents"]["kept"] == 60
+    assert summary["dropped"] == {
+        "too_few_characters": 3,
+        "too_many_characters": 1,
+        "exact_duplicate": 2,
+    }
+    assert summary["bytes"]["kept"] == sum(map(len, WORDS))
+    assert summary["bytes"]["in"] == (tmp_path / "a.txt").stat().st_size
+    assert sorted(placed(tmp_path)) == sorted(WORDS)
+    counts = {split: len(table(tmp_path, split)) for split in SPLITS}
+    assert counts == {split: summary["documents"][split] for split in SPLITS}
+    assert table(tmp_path, "dropped") == [
+        {"name": "a.txt:61", "reason": "too_few_characters", "text": "abc"},
+        {"name": "a.txt:64", "reason": "too_few_characters", "text": "ab"},
+        {"name": "a.txt:63", "reason": "too_many_characters", "text": "x" * 1001},
+        {"name": "a.txt:62", "reason": "exact_duplicate", "text": WORDS[3]},
+        {"name": "a.txt:66", "reason": "exact_duplicate", "text": WORDS[3]},
+    ]
+
+
+def test_splits_keep_the_corpus_order(tmp_path: Path) -> None:
+    sift([lines(tmp_path / "a.txt", WORDS)], params(), tmp_path, 1)
+    for split in SPLITS:
+        texts = [row["text"] for row in table(tmp_path, split)]
+        assert texts == sorted(texts, key=WORDS.index)
+
+
+def test_workers_and_shards_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "SHARD_BYTES", 100)
+    source = lines(tmp_path / "a.txt", [*WORDS, *WORDS[:20], "天" * 9, "ab"])
+    names = [f"{name}.parquet" for name in (*SPLITS, "dropped")]
+    for workers in (1, 3):
+        sift([source], params(), tmp_path / str(workers), workers)
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_one_more_document_moves_no_other(tmp_path: Path) -> None:
+    sift([lines(tmp_path / "a.txt", WORDS)], params(), tmp_path / "before", 1)
+    sift([lines(tmp_path / "a.txt", ["a new first one", *WORDS])], params(), tmp_path / "after", 1)
+    before, after = placed(tmp_path / "before"), placed(tmp_path / "after")
+    assert after.pop("a new first one")
+    assert before == after
+
+
+def test_published_splits_are_kept_as_published(tmp_path: Path) -> None:
+    sources = [
+        lines(tmp_path / "train.txt", ["common", "train only", "train only", "more"], "train"),
+        lines(tmp_path / "valid.txt", ["valid only", "valid only"], "valid"),
+        lines(tmp_path / "test.txt", ["common", "test only"], "test"),
+    ]
+    summary = sift(sources, params(min_characters=1), tmp_path, 1).summary()
+    texts = {split: [row["text"] for row in table(tmp_path, split)] for split in SPLITS}
+    assert texts == {
+        "train": ["common", "train only", "more"],
+        "valid": ["valid only", "valid only"],
+        "test": ["common", "test only"],
+    }
+    assert summary["duplicates_between_splits"] == 1
+    assert summary["dropped"]["exact_duplicate"] == 1
+
+
+def test_duplicates_can_stay_and_fall_to_one_split(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.txt", WORDS * 2)
+    summary = sift([source], params(drop_exact_duplicates=False), tmp_path, 1).summary()
+    assert summary["documents"]["kept"] == 120
+    assert summary["duplicates_between_splits"] == 0
+
+
+def test_repairs_are_counted(tmp_path: Path) -> None:
+    text = "\ufeff" + "\r\n".join([*WORDS, "nul \x00 here", "mark \u2581 here", "a cafe\u0301 "])
+    source = lines(tmp_path / "a.txt", text.encode() + b"\nbroken \xff byte")
+    assert sift([source], params(), tmp_path, 1).summary()["repaired"] == {
+        "invalid_bytes": 1,
+        "byte_order_marks": 1,
+        "line_ends": 62,
+        "lone_surrogates": 0,
+        "control_characters": 1,
+        "u2581_to_underscore": 1,
+        "documents_in_other_unicode_form": 1,
+        "documents_with_outer_blanks": 1,
+    }
+    assert {"nul  here", "mark _ here", "a caf\u00e9", "broken \ufffd byte"} <= set(
+        placed(tmp_path)
+    )
+
+
+def error_of(tmp_path: Path, sources: list[Source], **changed: object) -> str:
+    with pytest.raises(PipelineError) as caught:
+        sift(sources, params(**changed), tmp_path / "out", 1)
+    assert not list((tmp_path / "out").iterdir())
+    (line,) = caught.value.lines
+    return line
+
+
+def test_too_many_invalid_bytes_are_told_by_file_and_byte(tmp_path: Path) -> None:
+    good = lines(tmp_path / "a.txt", WORDS)
+    bad = lines(tmp_path / "b.txt", b"0123456789\n" * 9 + b"\xe9\xe9\n")
+    assert error_of(tmp_path, [good, bad]) == (
+        f"{tmp_path}/b.txt: 2 bytes are not UTF-8 (1.961% of the text), the first at byte 99; "
+        "allowed: clean.max_invalid_bytes_fraction 0.01; "
+        "convert the file to UTF-8 or raise that setting"
+    )
+
+
+def test_the_limit_on_invalid_bytes_is_of_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "SHARD_BYTES", 10)
+    good = lines(tmp_path / "a.txt", WORDS)
+    bad = lines(tmp_path / "b.txt", b"\xe9\n" + b"0123456789\n" * 9)
+    sifter = sift([good, bad], params(max_invalid_bytes_fraction=0.0100), tmp_path, 1)
+    assert sifter.summary()["repaired"]["invalid_bytes"] == 1
+
+
+def test_an_empty_corpus_is_told(tmp_path: Path) -> None:
+    assert error_of(tmp_path, [lines(tmp_path / "a.txt", b"\n \n\n")]) == (
+        "clean: the corpus holds no document; put text into the files that download.corpus names"
+    )
+
+
+def test_too_much_dropped_is_told_by_reason(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.txt", ["ab", "cd", "some text", "some text"])
+    assert error_of(tmp_path, [source], max_dropped_fraction=0.5) == (
+        "clean: 3 of 4 documents were dropped (too_few_characters 2, too_many_characters 0, "
+        "exact_duplicate 1); allowed: clean.max_dropped_fraction 0.5; look at the corpus, at the "
+        "limits in clean and at download.document"
+    )
+
+
+def test_fewer_documents_than_splits_are_told(tmp_path: Path) -> None:
+    assert error_of(tmp_path, [lines(tmp_path / "a.txt", WORDS[:2])]) == (
+        "clean: 2 documents are left, fewer than the 3 splits (train, valid, test); "
+        "add text or cut it finer with download.document"
+    )
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.txt", WORDS[:3])
+    assert error_of(tmp_path, [source], valid_fraction=1e-9, test_fraction=1e-9) == (
+        "clean: no document of 3 fell to valid and test; change clean.split_seed, raise the "
+        "fraction, or cut finer with download.document"
+    )
+
+
+PEAK = """
+import json, resource, sys
+from pathlib import Path
+from reprise.params.clean import CleanParams
+from reprise.raw import Source
+from reprise.sifting import sift
+settings = CleanParams(**json.loads(sys.argv[2]))
+folder = Path(sys.argv[1])
+source = Source("a.txt", folder / "a.txt", "text", "line", "text", None)
+summary = sift([source], settings, folder, 1).summary()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"peak": peak, **summary["dropped"], **summary["documents"]}))
+"""
+
+
+@pytest.mark.parametrize("allowed", [10_000_000, 200_000_000])
+def test_a_line_of_100_mb_is_dropped_or_kept_within_the_memory(
+    tmp_path: Path, allowed: int
+) -> None:
+    with (tmp_path / "a.txt").open("w") as file:
+        file.write("\n".join(WORDS) + "\n")
+        for _ in range(100):
+            file.write("many words " * 91_000)
+        file.write("\n" + "\n".join(word[::-1] for word in WORDS))
+    settings = params(max_characters=allowed).model_dump_json()
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path), settings],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(run.stdout)
+    kept = allowed > 100_000_000
+    assert found["too_many_characters"] == (not kept)
+    assert found["kept"] == 120 + kept
+    assert found["peak"] < 1.5 * 2**20  # kB
