@@ -80,3 +80,21 @@ def new_training(
     training = Training(fabric, build_model(model, pieces), train)
     kind = StreamBatches if training.model.recurrent else WindowBatches
     return training, kind(split, train.batch_size, train.sequence_length, train.seed)
+
+
+SUBJECTS = ["the array", "a matrix", "this function", "the sample", "each column", "一个数组"]
+VERBS = ["returns", "holds", "copies", "sorts", "ignores", "counts"]
+OBJECTS = ["every value", "the first axis", "nothing", "its own index", "NaN 🙂", "all rows"]
+
+
+def tiny_texts(documents: int, seed: int = 0) -> list[str]:
+    """Documents of a few simple sentences, some of them Chinese in part, all different."""
+    random = np.random.default_rng(seed)
+    texts = []
+    for number in range(documents):
+        sentences = [
+            f"{random.choice(SUBJECTS)} {random.choice(VERBS)} {random.choice(OBJECTS)}."
+            for _ in range(random.integers(3, 12))
+        ]
+        texts.append(f"Note {number}\n\n    " + "\n    ".join(sentences))
+    return texts
