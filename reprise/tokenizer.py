@@ -16,6 +16,7 @@ from reprise.params.tokenize import TokenizeParams
 from reprise.wordwise import encode_wordwise, is_wordwise
 
 Ids = npt.NDArray[np.int32]
+_PROTOCOL: Any = sentencepiece_model_pb2
 
 DOCUMENT_END = "<|endoftext|>"  # the one document mark; no text can produce it
 UNKNOWN_ID, DOCUMENT_END_ID = 0, 1
@@ -40,7 +41,7 @@ def train_tokenizer(texts: Iterable[str], params: TokenizeParams) -> bytes:
     The same texts and settings give the same bytes in any folder and on any number of cores.
     """
     _check_symbols(params)
-    symbols = [s for s in params.user_defined_symbols if s not in ALWAYS_PIECES]
+    symbols = [_marked(s) for s in params.user_defined_symbols if s not in ALWAYS_PIECES]
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -56,7 +57,7 @@ def train_tokenizer(texts: Iterable[str], params: TokenizeParams) -> bytes:
             add_dummy_prefix=False,
             allow_whitespace_only_pieces=True,  # indents: 8% fewer tokens on docstrings
             user_defined_symbols=[*ALWAYS_PIECES, *symbols],
-            control_symbols=list(params.control_symbols),
+            control_symbols=[_marked(symbol) for symbol in params.control_symbols],
             unk_id=UNKNOWN_ID,
             eos_id=DOCUMENT_END_ID,
             eos_piece=DOCUMENT_END,
@@ -72,6 +73,11 @@ def train_tokenizer(texts: Iterable[str], params: TokenizeParams) -> bytes:
     if learned.size < params.vocabulary_size:  # char stops without a word
         raise _too_large(params, learned.size)
     return model.getvalue()
+
+
+def _marked(symbol: str) -> str:
+    """The symbol as SentencePiece looks for it in a text."""
+    return symbol.replace(" ", SPACE_MARK)
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
@@ -134,7 +140,9 @@ class Tokenizer:
         self._processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.size: int = self._processor.vocab_size()
         self._line_end_id: int = self._processor.piece_to_id("\n")
-        self._wordwise = _merges_plain_text(model) and is_wordwise(self.pieces(), SPACE_MARK)
+        description = _description(model)
+        self._by_line = description.trainer_spec.model_type == _PROTOCOL.TrainerSpec.WORD
+        self._wordwise = _merges_plain_text(description) and is_wordwise(self.pieces(), SPACE_MARK)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -155,7 +163,7 @@ class Tokenizer:
 
     def encode_all(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, without document ends; one thread."""
-        parts = [_parts(text) for text in texts]
+        parts = [self._handed(text) for text in texts]
         flat = [part for document in parts for part in document]
         encoded = iter(
             encode_wordwise(flat, self._encode, self._line_end_id)
@@ -163,6 +171,14 @@ class Tokenizer:
             else self._encode(flat)
         )
         return [_joined([next(encoded) for _ in document]) for document in parts]
+
+    def _handed(self, text: str) -> list[str]:
+        """The parts that SentencePiece gets. Its word model divides at spaces alone, so that a line
+        end would make one unknown word of its neighbours."""
+        parts = _parts(text)
+        if not self._by_line:
+            return parts
+        return [piece for part in parts for piece in re.split(r"([\n\t])", part)]
 
     def _encode(self, texts: list[str]) -> list[Ids]:
         return self._processor.encode(texts, out_type="numpy", num_threads=1)
@@ -196,13 +212,15 @@ class Tokenizer:
         )
 
 
-def _merges_plain_text(model: bytes) -> bool:
+def _description(model: bytes) -> Any:
+    return _PROTOCOL.ModelProto.FromString(model)
+
+
+def _merges_plain_text(description: Any) -> bool:
     """BPE without normalization. (Unigram adds up scores in float32, where a word's neighbours can
     tip a tie; it is fast anyway.)"""
-    protocol: Any = sentencepiece_model_pb2
-    description = protocol.ModelProto.FromString(model)
     return (
-        description.trainer_spec.model_type == protocol.TrainerSpec.BPE
+        description.trainer_spec.model_type == _PROTOCOL.TrainerSpec.BPE
         and not description.normalizer_spec.precompiled_charsmap
     )
 

@@ -53,16 +53,14 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-# What mlflow ui shows first: runs and their charts, not traces of prompts.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-
-# Columns of metrics/train.csv -> names in MLflow; the groups valid/ and test/ are evaluation's.
+# Columns of metrics/train.csv -> names in MLflow, which compares runs by the first one at first.
+# The groups valid/ and test/ are evaluation's.
 CURVES = {
-    "tokens": "train/tokens",
-    "learning_rate": "train/learning_rate",
-    "gradient_norm": "train/gradient_norm",
     "train_nats_per_token": "train/nats_per_token",
     "valid_nats_per_token": "train/valid_nats_per_token",
+    "learning_rate": "train/learning_rate",
+    "gradient_norm": "train/gradient_norm",
+    "tokens": "train/tokens",
 }
 
 
@@ -247,9 +245,18 @@ def curve_points(row: Mapping[str, Any]) -> dict[str, float]:
     """A row of metrics/train.csv by its names in MLflow, rounded as in that file, so that a run
     made from the file is the same; what was not measured (None) is left out."""
     return {
-        CURVES[name]: float(f"{value:.6g}") if isinstance(value, float) else value
-        for name, value in row.items()
-        if name in CURVES and value is not None
+        curve: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, curve in CURVES.items()
+        if (value := row.get(name)) is not None
+    }
+
+
+def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Of what model.json says: what `auto` became, the size, and the hashes of the data."""
+    return {
+        **{f"machine.{name}": str(value) for name, value in settings["machine"].items()},
+        **{f"sha256.{name}": digest for name, digest in settings["inputs"].items()},
+        "parameters": str(settings["parameters"]),
     }
 
 
@@ -322,7 +329,7 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
     if found is not None:
         return found.experiment_id
     try:
-        return client.create_experiment(name, artifacts, tags=EXPERIMENT_TAGS)
+        return client.create_experiment(name, artifacts)
     except MlflowException:
         found = client.get_experiment_by_name(name)  # another process may have been faster
         if found is None:

@@ -51,6 +51,7 @@ class TrainingRun:
         kind = StreamBatches if model.recurrent else WindowBatches
         settings = {
             "run_key": key,
+            "name": run_name(model_params, params),
             "settings": chosen,
             "machine": machine.as_dict(),
             "inputs": inputs,
@@ -68,23 +69,6 @@ class TrainingRun:
         run._tell(machine, split)
         run._resume()
         return run
-
-    @property
-    def name(self) -> str:
-        """Tells runs apart at a glance."""
-        model, train = self.settings["settings"]["model"], self.settings["settings"]["train"]
-        return (
-            f"{model['architecture']}-{model['hidden_size']}x{model['layers']} "
-            f"{train['optimizer']} {train['learning_rate']:g}"
-        )
-
-    def tags(self) -> dict[str, str]:
-        """What `auto` became, the size, and the hashes of the data, for MLflow."""
-        return {
-            **{f"machine.{name}": str(value) for name, value in self.settings["machine"].items()},
-            **{f"sha256.{name}": digest for name, digest in self.settings["inputs"].items()},
-            "parameters": str(self.settings["parameters"]),
-        }
 
     def deliver(self, folder: Path, metrics: Path, log_path: Path) -> None:
         """Write the best weights, their settings, the figures and the losses by step."""
@@ -109,7 +93,7 @@ class TrainingRun:
             "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, "
             "%d steps an epoch",
             self.key,
-            self.name,
+            self.settings["name"],
             f"{self.settings['parameters']:,}",
             machine.device,
             machine.hardware,
@@ -151,3 +135,9 @@ class TrainingRun:
                 "run %s was run before: %s", self.key, "the same bytes" if same else "OTHER BYTES"
             )
         write_json(self._delivery, delivery)
+
+
+def run_name(model: ModelParams, train: TrainParams) -> str:
+    """Tells runs apart at a glance."""
+    size = f"{model.architecture}-{model.hidden_size}x{model.layers}"
+    return f"{size} {train.optimizer} {train.learning_rate:g}"

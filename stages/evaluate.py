@@ -3,6 +3,7 @@
 in   data/train/model.safetensors, model.json       the network and its settings
      data/encode/{train,valid,test}.npy, .parquet   ids and documents; train is for the baselines
      data/encode/vocabulary.json                    number of pieces, and the boundary's id
+     metrics/train.csv                              for a run in MLflow that lacks its curves
      data/tokenize/tokenizer.model                  for the samples' text
 out  data/evaluate/documents.parquet                nats of each document, model's and baselines'
      data/evaluate/samples.txt                      what the model makes of the prompts
@@ -21,8 +22,15 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--tokenizer", "data/tokenize/tokenizer.model", "The SentencePiece model.")
 @path_option("--out", "data/evaluate", "Folder for samples and the table by document.")
 @path_option("--metrics", "metrics/evaluate.json", "Where the figures go.")
+@path_option("--log", "metrics/train.csv", "The losses by step that train wrote.")
 def main(
-    params_path: Path, model: Path, encoded: Path, tokenizer: Path, out: Path, metrics: Path
+    params_path: Path,
+    model: Path,
+    encoded: Path,
+    tokenizer: Path,
+    out: Path,
+    metrics: Path,
+    log: Path,
 ) -> None:
     """Score the model on valid and test beside its baselines, and let it write."""
     from reprise.baselines import Baseline, KneserNey, Unigram
@@ -33,9 +41,11 @@ def main(
     from reprise.machine import scoring_device
     from reprise.model_files import load_model
     from reprise.params.evaluate import EvaluateParams
-    from reprise.params.loading import load_section
+    from reprise.params.loading import load_section, read_yaml
+    from reprise.params.run import RunParams
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
+    from reprise.tracking import Tracker, figures_of, settings_tags
 
     report = StageReport("evaluate")
     params = load_section(params_path, EvaluateParams)
@@ -70,8 +80,20 @@ def main(
         network, Tokenizer.load(tokenizer), train.boundary, params.prompts, sampling, device
     )
     write_text(out / "samples.txt", samples)
-    write_json(metrics, {result.split: result.figures for result in results})
-    valid, test = (result.figures for result in results)
+    figures = {result.split: result.figures for result in results}
+    write_json(metrics, figures)
+    with Tracker.start(
+        load_section(params_path, RunParams),
+        settings["run_key"],
+        settings["name"],
+        params=read_yaml(params_path),
+        tags=settings_tags(settings),
+        continues=True,
+    ) as tracker:
+        tracker.log_curves(log)
+        tracker.log_figures(figures_of(figures))
+        tracker.log_artifacts([metrics, *sorted(out.iterdir())], "evaluation")
+    valid, test = figures["valid"], figures["test"]
     report.close(
         read=f"{valid['tokens'] + test['tokens']:,} tokens of valid and test",
         wrote=f"{len(params.prompts)} samples; test {test['bits_per_byte']:.4f} bits/byte, "

@@ -30,7 +30,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
     from reprise.params.train import TrainParams
     from reprise.progress import Progress
     from reprise.throughput import Throughput
-    from reprise.tracking import Tracker, curve_points
+    from reprise.tracking import Tracker, curve_points, settings_tags
     from reprise.training_run import TrainingRun
 
     report = StageReport("train")
@@ -43,9 +43,9 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
         Tracker.start(
             load_section(params_path, RunParams),
             run.key,
-            run.name,
+            run.settings["name"],
             params=read_yaml(params_path),
-            tags=run.tags(),
+            tags=settings_tags(run.settings),
             continues=training.step > 0,
         ) as tracker,
         Progress("train", params.max_steps, "steps") as bar,
