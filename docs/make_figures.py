@@ -100,18 +100,26 @@ def mlflow_server(store: str) -> Iterator[str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", *arguments],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until(lambda: _answers(f"{address}/health"), SECONDS_TO_START, "mlflow ui")
-        yield address
-    finally:
-        server.terminate()
-        server.wait()
+    with tempfile.TemporaryFile("w+") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", *arguments],
+            env=os.environ | environment,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_until(
+                lambda: server.poll() is not None or _answers(f"{address}/health"),
+                SECONDS_TO_START,
+                "mlflow ui",
+            )
+            if server.poll() is not None:
+                output.seek(0)
+                raise PipelineError("mlflow ui ended at once:", *output.read().splitlines()[-3:])
+            yield address
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def screenshot(url: str, png_path: Path, ready: str = CHARTS_ARE_DRAWN) -> None:
