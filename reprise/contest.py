@@ -29,6 +29,7 @@ from reprise.models.language_model import LanguageModel
 log = logging.getLogger(__name__)
 
 MODEL = "model"
+ROWS_AT_ONCE = 1 << 16
 COUNTED = ("name", "tokens", "bytes", "words")  # columns that the encode stage wrote
 
 
@@ -100,9 +101,8 @@ def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -
         writer = None
         for result in results:
             first = 0
-            for batch in pq.ParquetFile(encoded / f"{result.split}.parquet").iter_batches(
-                columns=list(COUNTED)
-            ):
+            documents = pq.ParquetFile(encoded / f"{result.split}.parquet")
+            for batch in documents.iter_batches(ROWS_AT_ONCE, columns=list(COUNTED)):
                 rows = slice(first, first + batch.num_rows)
                 first += batch.num_rows
                 columns = {

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from reprise import contest
 from reprise.baselines import KneserNey, Unigram
 from reprise.contest import SplitResult, check_vocabulary, evaluate_split, tell, write_documents
 from reprise.dataset import EncodedSplit
@@ -115,7 +116,10 @@ def test_winning_is_said_without_a_warning(caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
-def test_the_table_has_a_row_for_each_document_and_sums_to_the_figures(encoded: Path) -> None:
+def test_the_table_has_a_row_for_each_document_and_sums_to_the_figures(
+    encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contest, "ROWS_AT_ONCE", 2)
     results = [evaluated(encoded, name) for name in ("valid", "test")]
     path = encoded / "documents.parquet"
     write_documents(path, encoded, results)

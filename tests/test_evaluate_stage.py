@@ -85,6 +85,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = {
         **vocabulary,
         "run_key": "0123456789",
+        "name": "gru-8x1",
+        "inputs": {},
+        "parameters": 1000,
         "settings": {"model": model.model_dump()},
         "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
     }
@@ -92,6 +95,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(1)
     weights = weights_of(build_model(model, size))
     save_model(folder / "model.safetensors", folder / "model.json", weights, settings)
+    Path("metrics/train.csv").write_text("step,train_nats_per_token\n1,3.0\n", encoding="utf-8")
     write_params(tmp_path)
     return tmp_path
 

@@ -14,7 +14,7 @@ class EvaluateParams(Section):
     batch_tokens: int = Field(ge=1)
     word_ends: Literal["document", "line"]
     baseline_order: int = Field(ge=1, le=6)
-    baseline_tokens: int = Field(ge=1)
+    baseline_tokens: int = Field(ge=1, le=2_000_000_000)
     prompts: tuple[str, ...]
     sample_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0)
