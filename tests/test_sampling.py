@@ -47,7 +47,7 @@ def small_model(architecture: str, *, can_end: bool = True) -> LanguageModel:
     if not model.recurrent:  # fresh blocks add so little that the past would hardly matter
         with torch.no_grad():
             for parameter in model.body.parameters():
-                parameter.mul_(10)
+                parameter.mul_(10 if parameter.dim() == 2 else 1)
     if not can_end:
         with torch.no_grad():
             model.head.bias[BOUNDARY] = -1e9
