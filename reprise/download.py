@@ -18,7 +18,7 @@ from typing import Any
 from reprise.catalog import Entry
 from reprise.docstrings import installed, json_line, licence_of, read_shard, shards
 from reprise.errors import PipelineError
-from reprise.files import replacing, sha256_of, write_json
+from reprise.files import readable_write_errors, replacing, sha256_of, write_json
 from reprise.parallel import ordered_map
 from reprise.params.download import DownloadParams
 from reprise.progress import Progress
@@ -171,7 +171,8 @@ def described(out: Path, name: str, kind: str) -> dict[str, Any]:
 
 def start_over(out: Path) -> None:
     """Take away what an earlier download left: first the manifest, so that no half is believed."""
-    (out / "manifest.json").unlink(missing_ok=True)
+    with readable_write_errors(out):
+        (out / "manifest.json").unlink(missing_ok=True)
     for folder in (DOCSTRINGS, FILES):
         shutil.rmtree(out / folder, ignore_errors=True)
 

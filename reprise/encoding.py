@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from reprise.corpus import read_row_group
 from reprise.errors import PipelineError
-from reprise.files import replacing
+from reprise.files import readable_write_errors, replacing
 from reprise.parallel import ordered_map
 from reprise.params.encode import EncodeParams
 from reprise.progress import Progress
@@ -107,13 +107,14 @@ def encode_split(
     work = partial(_encode_group, path=documents, model=model, dtype=dtype)
     with (
         replacing(out / f"{split}.npy") as ids_path,
-        replacing(out / f"{split}.parquet") as table_path,
         ArrayWriter(ids_path, dtype) as array,
+        replacing(out / f"{split}.parquet") as table_path,
         pq.ParquetWriter(table_path, SCHEMA, compression="zstd") as table,
         Progress(f"encode {split}", None, "tokens") as progress,
     ):
         for group in ordered_map(work, tasks, workers):
-            array.append(group.ids)
+            with readable_write_errors(out / f"{split}.npy"):
+                array.append(group.ids)
             table.write_batch(group.documents)
             totals["documents"] += group.documents.num_rows
             for name in COUNTED:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from reprise.cleaning import REASONS, reason_to_drop, repaired, repairs, without_surrogates
 from reprise.corpus import SCHEMA, SPLITS, DocumentWriter, text_bytes
 from reprise.errors import PipelineError
-from reprise.files import replacing
+from reprise.files import readable_write_errors, replacing
 from reprise.parallel import ordered_map
 from reprise.params.clean import CleanParams
 from reprise.progress import Progress
@@ -235,11 +235,13 @@ def sift(sources: Iterable[Source], params: CleanParams, out: Path, workers: int
         for shard in ordered_map(partial(clean_shard, params=params), shards, workers):
             before = sifter.documents["in"]
             for split, batch in sifter.take(shard):
-                writers[split].write(batch)
+                with readable_write_errors(out / f"{split}.parquet"):
+                    writers[split].write(batch)
             progress.advance(sifter.documents["in"] - before)
         sifter.check()
-        for writer in writers.values():
-            writer.close()
+        for split, writer in writers.items():
+            with readable_write_errors(out / f"{split}.parquet"):
+                writer.close()
         _write_dropped(sifter.samples, paths["dropped"])
     return sifter
 

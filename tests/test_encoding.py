@@ -1,0 +1,122 @@
+"""Documents to arrays of ids."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from reprise import corpus, encoding
+from reprise.encoding import ArrayWriter, check_round_trip, encode_split, id_dtype
+from reprise.errors import PipelineError
+from reprise.params.encode import EncodeParams
+from reprise.tokenizer import Tokenizer, train_tokenizer
+from tests.test_tokenizer import TEXTS, params
+from tests.test_vocabulary import split_of
+
+CHECK_ALL = EncodeParams(round_trip_documents=1000)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tokenizer.model"
+    path.write_bytes(train_tokenizer(TEXTS, params()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype"), [(300, np.uint16), (65_536, np.uint16), (65_537, np.uint32)]
+)
+def test_ids_take_as_few_bytes_as_hold_them(size: int, dtype: type) -> None:
+    assert id_dtype(size) == dtype
+    assert size - 1 <= np.iinfo(id_dtype(size)).max
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_an_array_of_unknown_length_is_a_plain_npy_file(tmp_path: Path, dtype: type) -> None:
+    path = tmp_path / "a.npy"
+    pieces = [np.arange(n, dtype=np.int32) for n in (0, 3, 70_000 if dtype == np.uint32 else 5)]
+    with ArrayWriter(path, np.dtype(dtype)) as writer:
+        for piece in pieces:
+            writer.append(piece)
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    assert loaded.dtype == dtype
+    assert loaded.tolist() == np.concatenate(pieces).tolist()
+    np.save(tmp_path / "b.npy", loaded)
+    assert path.read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_documents_lie_end_to_end_with_a_mark_after_each(tmp_path: Path, model: Path) -> None:
+    documents = split_of(tmp_path / "valid.parquet", TEXTS)
+    totals = encode_split(documents, model, tmp_path / "out", "valid", CHECK_ALL, 1)
+    tokenizer = Tokenizer.load(model)
+    ids = np.load(tmp_path / "out/valid.npy", mmap_mode="r")
+    assert ids.dtype == np.uint16
+    expected = [[*tokenizer._processor.encode(text), 1] for text in TEXTS]
+    assert ids.tolist() == [i for document in expected for i in document]
+    table = pq.read_table(tmp_path / "out/valid.parquet").to_pydict()
+    assert table == {
+        "name": ["name"] * len(TEXTS),
+        "tokens": [len(document) for document in expected],
+        "bytes": [len(text.encode()) for text in TEXTS],
+        "words": [len(text.split()) for text in TEXTS],
+        "lines": [len(text.split("\n")) for text in TEXTS],
+    }
+    assert table["lines"][:3] == [4, 2, 1]
+    assert totals == {
+        "documents": len(TEXTS),
+        **{name: sum(table[name]) for name in ("tokens", "bytes", "words", "lines")},
+    }
+
+
+def test_workers_change_no_byte(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 200)
+    documents = split_of(tmp_path / "train.parquet", TEXTS)
+    for workers in (1, 3):
+        encode_split(documents, model, tmp_path / str(workers), "train", CHECK_ALL, workers)
+    for name in ("train.npy", "train.parquet"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("asked", "rows"), [(0, []), (1, [31]), (3, [10, 31, 51]), (99, None)])
+def test_the_documents_to_check_are_spread_evenly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int, rows: list[int] | None
+) -> None:
+    monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 300)
+    documents = split_of(tmp_path / "train.parquet", TEXTS)
+    assert len(TEXTS) == 62
+    checked, start = [], 0
+    for task in encoding._tasks(documents, asked):
+        checked += [start + row for row in task.round_trips]
+        start += corpus.read_row_group(documents, task.group).num_rows
+    assert checked == (list(range(62)) if rows is None else rows)
+
+
+def test_ids_that_do_not_give_the_text_back_are_told(model: Path) -> None:
+    tokenizer = Tokenizer.load(model)
+    ids = tokenizer.encode("the cats")
+    check_round_trip(tokenizer, "a", "the cats", ids)
+    with pytest.raises(PipelineError) as caught:
+        check_round_trip(tokenizer, "a.txt:3", "the mats sat", ids)
+    assert str(caught.value) == (
+        "document a.txt:3: its ids do not give the text back: character 4 is 'cats' instead of "
+        "'mats sat'; set tokenize.byte_fallback to true and tokenize.normalization to identity"
+    )
+
+
+def test_unknown_pieces_are_no_fault_of_the_round_trip() -> None:
+    settings = params(byte_fallback=False, vocabulary_size=110)
+    tokenizer = Tokenizer(train_tokenizer(TEXTS, settings))
+    check_round_trip(tokenizer, "a", "ж", tokenizer.encode("ж"))
+
+
+def test_a_failed_encoding_leaves_nothing(tmp_path: Path, model: Path) -> None:
+    documents = split_of(tmp_path / "train.parquet", ["a \u2581 mark is read as a space"])
+    tokenizer = Tokenizer.load(model)
+    tokenizer.normalize("a")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(PipelineError):
+        encode_split(documents, tmp_path / "no.model", tmp_path / "out", "train", CHECK_ALL, 1)
+    assert not list((tmp_path / "out").iterdir())
