@@ -30,11 +30,11 @@ class TransformerBody(nn.Module):
         self.norm = nn.RMSNorm(size)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                # Outputs that are added to the residual start smaller: GPT-2, section 2.3.
-                into_residual = name.endswith(
-                    ("attention.output.weight", "feedforward.down.weight")
-                )
-                nn.init.normal_(parameter, std=0.02 / (2 * layers) ** (into_residual * 0.5))
+                # Sums of fan-in terms come out at size one; what is added to the residual starts
+                # smaller, since all layers add up: GPT-2, section 2.3.
+                added = name.endswith(("attention.output.weight", "feedforward.down.weight"))
+                spread = parameter.shape[1] ** -0.5 / ((2 * layers) ** 0.5 if added else 1)
+                nn.init.normal_(parameter, std=spread)
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Inputs (B, T, H), cache of each block -> hidden states (B, T, H), longer caches."""
