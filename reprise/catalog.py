@@ -21,6 +21,11 @@ class Entry(BaseModel):
     packages: tuple[str, ...] = Field(min_length=1)
 
 
+def is_named(path: Path, corpus: str) -> bool:
+    """The catalogue has an entry of that name. It wins over a folder; "./name" is the folder."""
+    return corpus in read_yaml(path)
+
+
 def find_entry(path: Path, corpus: str) -> Entry:
     """The catalogue's entry of that name; PipelineError where there is none or it is not sound."""
     entries = read_yaml(path)

@@ -19,7 +19,7 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--metrics", "metrics/download.json", "Counts.")
 def main(params_path: Path, catalog: Path, out: Path, metrics: Path) -> None:
     """Bring the raw corpus here: docstrings of installed packages, or files of one's own."""
-    from reprise.catalog import find_entry
+    from reprise.catalog import find_entry, is_named
     from reprise.download import digest_of, download_docstrings, download_own
     from reprise.files import write_json
     from reprise.parallel import worker_count
@@ -31,7 +31,7 @@ def main(params_path: Path, catalog: Path, out: Path, metrics: Path) -> None:
     params = load_section(params_path, DownloadParams)
     workers = worker_count(load_section(params_path, RunParams).workers)
     own = Path(params.corpus).expanduser()
-    if own.exists():
+    if own.exists() and not is_named(catalog, params.corpus):
         manifest = download_own(own, params, out)
     else:
         entry = find_entry(catalog, params.corpus)

@@ -161,6 +161,17 @@ def test_a_corpus_that_is_nowhere_is_told(place: Path) -> None:
     ]
 
 
+def test_a_name_in_the_catalogue_wins_over_a_folder(place: Path) -> None:
+    Path("texts").rename("tiny")
+    Path("tiny/a.txt").write_text(sentences())
+    Path("data/catalog.yaml").write_text("tiny:\n  kind: docstrings\n  title: Tiny\n")
+    configure(download={"corpus": "tiny"})
+    assert "error: data/catalog.yaml: tiny.language: field required" in errors_of("download")
+    configure(download={"corpus": "./tiny"})
+    run_all("download")
+    assert json.loads(Path("data/download/manifest.json").read_text())["corpus"] == "tiny"
+
+
 def test_an_empty_folder_is_told(place: Path) -> None:
     assert errors_of("download") == [
         "error: download.corpus: texts is an empty folder; put .txt, .jsonl, .parquet, .txt.gz, "
