@@ -62,7 +62,8 @@ def main(
             train, vocabulary_size, order=params.baseline_order, max_tokens=params.baseline_tokens
         ),
     }
-    scoring = Scoring(params.context, params.window, params.stride, params.batch_tokens)
+    window, stride = params.window_and_stride(settings["settings"]["train"]["sequence_length"])
+    scoring = Scoring(params.context, window, stride, params.batch_tokens)
     results = [
         evaluate_split(name, encoded, network, baselines, scoring, params.word_ends, device)
         for name in ("valid", "test")
@@ -73,7 +74,7 @@ def main(
         temperature=params.temperature,
         top_k=params.top_k,
         top_p=params.top_p,
-        window=params.window,
+        window=window,
         seed=params.seed,
     )
     samples = samples_text(

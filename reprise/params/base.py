@@ -1,6 +1,13 @@
 """What all sections share: nothing unknown, nothing changed later, no default in code."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+WholeNumber = Annotated[int, Field(ge=1)]
+AutoOrWholeNumber = Annotated[
+    Literal["auto"] | WholeNumber, Field(description="auto or a whole number from 1")
+]
 
 
 class Section(BaseModel):

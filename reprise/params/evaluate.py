@@ -4,13 +4,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from reprise.params.base import Section
+from reprise.params.base import AutoOrWholeNumber, Section
 
 
 class EvaluateParams(Section):
     context: Literal["document", "stream"]
-    window: int = Field(ge=1)
-    stride: int = Field(ge=1)
+    window: AutoOrWholeNumber
+    stride: AutoOrWholeNumber
     batch_tokens: int = Field(ge=1)
     word_ends: Literal["document", "line"]
     baseline_order: int = Field(ge=1, le=6)
@@ -24,8 +24,14 @@ class EvaluateParams(Section):
 
     @model_validator(mode="after")
     def _stride_covers(self) -> Self:
-        if self.stride > self.window:
+        if self.stride != "auto" and self.window != "auto" and self.stride > self.window:
             raise ValueError(
                 f"stride {self.stride} is above window {self.window}; tokens would be left out"
             )
         return self
+
+    def window_and_stride(self, sequence_length: int) -> tuple[int, int]:
+        """What `auto` becomes: what the network was trained on, and half of the window."""
+        window = sequence_length if self.window == "auto" else self.window
+        stride = -(-window // 2) if self.stride == "auto" else min(self.stride, window)
+        return window, stride

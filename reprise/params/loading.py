@@ -16,6 +16,14 @@ from reprise.params.base import Section
 
 SECTIONS = ("download", "clean", "tokenize", "encode", "model", "train", "evaluate", "run")
 
+KINDS = {
+    str(int): "a whole number",
+    str(float): "a number",
+    str(bool): "true or false",
+    str(str): "a text",
+    str(tuple[str, ...]): "a list of texts",
+}
+
 S = TypeVar("S", bound=Section)
 
 
@@ -77,7 +85,8 @@ def _faults(path: Path, data: Mapping[str, Any]) -> list[str]:
         try:
             schema.model_validate(data[name])
         except ValidationError as error:
-            faults += [_fault_line(path, name, schema, fault) for fault in error.errors()]
+            lines = [_fault_line(path, name, schema, fault) for fault in error.errors()]
+            faults += dict.fromkeys(lines)  # each choice of an `auto or ...` has its own fault
     return faults
 
 
@@ -96,6 +105,9 @@ def _fault_line(path: Path, section: str, schema: type[BaseModel], fault: Any) -
     if kind == "value_error":  # a rule between settings, written by us
         return f"{path}: {dotted}: {message.removeprefix('Value error, ')}"
     found = fault["input"]
+    field = schema.model_fields.get(location[0])
+    if len(location) > 1 and field is not None and field.description:
+        return f"{path}: {section}.{location[0]}: found {found!r}; allowed: {field.description}"
     line = f"{path}: {dotted}: found {found!r}; {message[0].lower()}{message[1:]}"
     choices = _choices(schema, location)
     return line + (_nearest(str(found), choices) if choices else "")
@@ -105,7 +117,7 @@ def _expected(schema: type[BaseModel], location: list[str]) -> str:
     field = schema.model_fields.get(location[0]) if location else None
     if field is None:
         return "expected a value"
-    return field.description or f"expected {field.annotation}"
+    return "expected " + (field.description or KINDS.get(str(field.annotation), "a value"))
 
 
 def _choices(schema: type[BaseModel], location: list[str]) -> list[str]:

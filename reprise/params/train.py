@@ -4,14 +4,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from reprise.params.base import Section
+from reprise.params.base import AutoOrWholeNumber, Section
 
 
 class TrainParams(Section):
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda", "mps", "xpu"]
     precision: Literal["auto", "fp32", "bf16"]
-    threads: Literal["auto"] | int = Field(description="auto or a whole number from 1")
+    threads: AutoOrWholeNumber
     batch_size: int = Field(ge=1)
     sequence_length: int = Field(ge=1)
     max_steps: int = Field(ge=1)
@@ -32,8 +32,6 @@ class TrainParams(Section):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
-        if isinstance(self.threads, int) and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; allowed: auto or a whole number from 1")
         if self.warmup_steps >= self.max_steps:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}"

@@ -1,0 +1,167 @@
+"""Faults in params.yaml: all at once, one line each."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import ROOT
+from ruamel.yaml import YAML
+
+from reprise.errors import PipelineError
+from reprise.params.clean import CleanParams
+from reprise.params.evaluate import EvaluateParams
+from reprise.params.loading import SECTIONS, load_section, section_schema
+from reprise.params.train import TrainParams
+
+
+def lines_for(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PipelineError) as error:
+        load_section(path, TrainParams)
+    return [line.removeprefix(f"{path}: ") for line in error.value.lines]
+
+
+def committed(*changes: tuple[str, str]) -> str:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *sorted(ROOT.glob("recipes/*.yaml"))])
+def test_committed_settings_are_sound_and_every_one_is_explained(path: Path) -> None:
+    for name in SECTIONS:
+        section = load_section(path, section_schema(name))
+        for key in type(section).model_fields:
+            line = next(
+                line for line in _lines_of_section(path, name) if line.strip().startswith(f"{key}:")
+            )
+            assert "# " in line, f"{name}.{key} has no comment"
+
+
+def _lines_of_section(path: Path, name: str) -> list[str]:
+    text = "\n" + path.read_text(encoding="utf-8")
+    return text.split(f"\n{name}:")[1].split("\n\n")[0].splitlines()
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    text = committed(
+        ("  type: bpe ", "  type: bpx "),
+        ("  heads: 8 ", "  heads: 0 "),
+        ("  learning_rate: ", "  learning_rat: "),
+        ("  threads: auto ", "  threads: 0 "),
+        ("\nencode:", "\nencoder:"),
+    )
+    lines = lines_for(tmp_path, text)
+    assert lines[0] == (
+        "encoder: no such section; allowed: download, clean, tokenize, encode, model, train, "
+        "evaluate, run; did you mean encode?"
+    )
+    assert lines[1] == (
+        "tokenize.type: found 'bpx'; input should be 'unigram', 'bpe', 'char' or 'word'; "
+        "did you mean bpe?"
+    )
+    assert lines[2] == "encode: this section is missing; copy it from a recipe"
+    assert lines[3] == "model.heads: found 0; input should be greater than or equal to 1"
+    rest = "\n".join(lines[4:])
+    assert "train.learning_rate: missing; expected a number\n" in rest
+    assert "train.learning_rat: no such setting; allowed: seed, device, " in rest
+    assert rest.endswith("did you mean learning_rate?")
+    assert "train.threads: found 0; allowed: auto or a whole number from 1\n" in rest
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "line"),
+    [
+        (
+            "model",
+            {"architecture": "transformer", "embedding_size": 8, "hidden_size": 16},
+            "model: embedding_size is 8 and hidden_size 16; a transformer needs them equal",
+        ),
+        (
+            "model",
+            {"architecture": "transformer", "embedding_size": 30, "hidden_size": 30, "heads": 10},
+            "model: hidden_size 30 over heads 10 must be an even whole number; rotary positions "
+            "turn pairs of numbers",
+        ),
+        (
+            "train",
+            {"warmup_steps": 50, "max_steps": 50},
+            "train: warmup_steps 50 must be below max_steps 50",
+        ),
+        (
+            "clean",
+            {"valid_fraction": 0.5, "test_fraction": 0.5},
+            "clean: valid_fraction + test_fraction is 1; it must stay below 1, so that train keeps "
+            "something",
+        ),
+        (
+            "clean",
+            {"min_characters": 9, "max_characters": 8},
+            "clean: min_characters 9 is above max_characters 8; lower one or raise the other",
+        ),
+        (
+            "evaluate",
+            {"window": 8, "stride": 9},
+            "evaluate: stride 9 is above window 8; tokens would be left out",
+        ),
+    ],
+)
+def test_settings_at_odds_with_each_other_are_told(
+    tmp_path: Path, section: str, changes: dict[str, Any], line: str
+) -> None:
+    yaml = YAML()
+    params = yaml.load(committed())
+    params[section].update(changes)
+    with (tmp_path / "changed.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+    assert lines_for(tmp_path, (tmp_path / "changed.yaml").read_text(encoding="utf-8")) == [line]
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(_with("learning_rate", "1e-3"), encoding="utf-8")
+    assert load_section(path, TrainParams).learning_rate == 0.001
+    assert lines_for(tmp_path, _with("tie_weights", "'perhaps'"))[0].startswith(
+        "model.tie_weights: found 'perhaps'; "
+    )
+
+
+def _with(key: str, value: str) -> str:
+    lines = committed().splitlines()
+    found = [number for number, line in enumerate(lines) if line.startswith(f"  {key}: ")]
+    assert len(found) == 1
+    lines[found[0]] = f"  {key}: {value}"
+    return "\n".join(lines)
+
+
+def test_a_missing_or_broken_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError) as error:
+        load_section(tmp_path / "params.yaml", CleanParams)
+    assert str(error.value) == (
+        f"{tmp_path}/params.yaml: no such file; run from the project's folder or give --params"
+    )
+    assert lines_for(tmp_path, "train: [1")[0].startswith("not YAML: ")
+    assert lines_for(tmp_path, "3")[0].startswith("expected sections (download, clean, ")
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    params = load_section(ROOT / "params.yaml", TrainParams)
+    with pytest.raises(ValueError, match="frozen"):
+        params.seed = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "expected"),
+    [("auto", "auto", (65, 33)), (10, "auto", (10, 5)), ("auto", 100, (65, 65)), (10, 3, (10, 3))],
+)
+def test_auto_windows_follow_the_sequence_length(
+    window: str | int, stride: str | int, expected: tuple[int, int]
+) -> None:
+    params = load_section(ROOT / "params.yaml", EvaluateParams)
+    changed = EvaluateParams.model_validate(
+        params.model_dump() | {"window": window, "stride": stride}
+    )
+    assert changed.window_and_stride(65) == expected
