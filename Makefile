@@ -25,7 +25,7 @@ test: setup
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest
+	pytest --numprocesses auto --dist loadfile
 
 ui: setup
 	python -m reprise.commands ui

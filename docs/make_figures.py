@@ -52,17 +52,12 @@ document.querySelectorAll(".js-plotly-plot .main-svg").length > 0
 @click.option("--experiment", default="reprise", show_default=True, help="In MLflow.")
 def main(log: Path, images: Path, experiment: str) -> None:
     """Make the pictures of the README."""
-    from mlflow import MlflowClient
-
-    from reprise.tracking import tracking_uri
+    from reprise.tracking import runs_page, tracking_uri
 
     draw_loss(log, images / "loss.png")
     with mlflow_server(tracking_uri()) as address:
-        found = MlflowClient(address, address).get_experiment_by_name(experiment)
-        if found is None:
-            raise PipelineError(f"{tracking_uri()}: no experiment {experiment}; run `dvc repro`")
-        page = f"{address}/#/experiments/{found.experiment_id}/runs?compareRunsMode=CHART"
-        screenshot(f"{page}&workflowType=machine_learning", images / "mlflow.png")
+        page = runs_page(address, experiment)
+        screenshot(f"{page}&compareRunsMode=CHART", images / "mlflow.png")
 
 
 def draw_loss(log: Path, png_path: Path) -> None:

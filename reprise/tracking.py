@@ -255,7 +255,7 @@ def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:
     """Of what model.json says: what `auto` became, the size, and the hashes of the data."""
     return {
         **{f"machine.{name}": str(value) for name, value in settings["machine"].items()},
-        **{f"sha256.{name}": digest for name, digest in settings["inputs"].items()},
+        **{f"{name}.sha256": digest for name, digest in settings["inputs"].items()},
         "parameters": str(settings["parameters"]),
     }
 
@@ -287,6 +287,13 @@ def figures_of(data: Mapping[str, Any]) -> dict[str, float]:
 def tracking_uri() -> str:
     """Where the runs are kept."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{main_checkout() / 'mlflow.db'}"
+
+
+def runs_page(address: str, experiment: str) -> str:
+    """The page of the experiment's runs at an MLflow server; without the word at its end, MLflow
+    shows a page for traces of chats."""
+    _, experiment_id = _connect(experiment)
+    return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
 def _connect(experiment: str) -> tuple["MlflowClient", str]:

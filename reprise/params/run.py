@@ -1,6 +1,5 @@
 """params.yaml, section run: how the work is done. It decides no byte of any result."""
 
-
 from pydantic import Field
 
 from reprise.params.base import AutoOrWholeNumber, Section
