@@ -34,10 +34,9 @@ class CheckpointFolder:
         return cls(main_checkout() / ".checkpoints" / run_key)
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        path = self.folder / f"step-{step:09d}.checkpoint"
+        path = self._path(step)
         write_checkpoint(path, state)
-        for old in self._steps()[: -self.keep]:
-            self._path(old).unlink(missing_ok=True)
+        self.clear(keep=self.keep)
         return path
 
     def newest(self) -> dict[str, Any] | None:
@@ -53,8 +52,9 @@ class CheckpointFolder:
             self._path(step).unlink()
         return None
 
-    def clear(self) -> None:
-        for step in self._steps():
+    def clear(self, keep: int = 0) -> None:
+        """Remove all but the newest `keep`."""
+        for step in self._steps()[: -keep or None]:
             self._path(step).unlink(missing_ok=True)
 
     def _path(self, step: int) -> Path:

@@ -1,6 +1,5 @@
 """What the network runs on. `auto` is resolved here, once, and the answer is written down."""
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
+from reprise.cores import available_cores
 from reprise.errors import PipelineError
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
@@ -58,13 +58,6 @@ def scoring_device(threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # its recurrent kernels would round to TF32
     return torch.device(_device("auto"))
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _present() -> list[str]:

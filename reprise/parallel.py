@@ -8,6 +8,8 @@ from typing import Literal, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
 
+from reprise.cores import available_cores
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -16,11 +18,7 @@ ITEMS_AHEAD_PER_WORKER = 3
 
 def worker_count(setting: int | Literal["auto"]) -> int:
     """The number of processes: `auto` is the number of cores this process may use."""
-    if setting != "auto":
-        return setting
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cores() if setting == "auto" else setting
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -87,6 +87,7 @@ class TrainingRun:
         write_text(log_path, rows_as_csv(training.rows))
         write_json(metrics, figures)
         self._compare_with_earlier(weights_path)
+        self.checkpoints.clear(keep=1)
 
     def _tell(self, machine: Machine, split: EncodedSplit) -> None:
         log.info(

@@ -52,6 +52,16 @@ def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
     assert names == ["step-000000002.checkpoint", "step-000000010.checkpoint"]
 
 
+def test_clearing_keeps_as_many_as_it_is_told(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    for number in (1, 2):
+        folder.save(number, state(number))
+    folder.clear(keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000002.checkpoint"]
+    folder.clear()
+    assert folder.newest() is None
+
+
 def test_no_checkpoint_is_none(tmp_path: Path) -> None:
     assert CheckpointFolder(tmp_path / "absent").newest() is None
 
