@@ -1,0 +1,34 @@
+"""Without a terminal, a line now and then with rate and time left."""
+
+import logging
+
+import pytest
+
+from reprise.progress import Progress
+
+
+def test_a_log_gets_a_line_now_and_then(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with caplog.at_level(logging.INFO), Progress("train", 1000, "steps") as progress:
+        for _ in range(40):
+            now += 1.0
+            progress.advance(10, note="2.5 nats/token")
+    assert caplog.messages == [
+        "train: 150 of 1,000 steps (15%), 10 steps/s, 85 s left, 2.5 nats/token",
+        "train: 300 of 1,000 steps (30%), 10 steps/s, 70 s left, 2.5 nats/token",
+    ]
+
+
+def test_work_of_an_earlier_process_counts_for_the_end_and_not_for_the_rate(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with caplog.at_level(logging.INFO), Progress("train", 1000, "steps") as progress:
+        progress.resume_at(500)
+        now += 20.0
+        progress.advance(100)
+    assert caplog.messages == ["train: 600 of 1,000 steps (60%), 5 steps/s, 80 s left"]
