@@ -19,6 +19,7 @@ $(BIN)/.complete: pyproject.toml constraints.txt
 	touch $@
 
 repro: setup
+	reprise check
 	dvc repro
 
 test: setup
@@ -28,10 +29,10 @@ test: setup
 	pytest --numprocesses auto --dist loadfile
 
 ui: setup
-	python -m reprise.commands ui
+	reprise ui
 
 deps: setup
-	python -m reprise.commands deps
+	reprise deps
 
 lock: setup
 	pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from reprise.checkout import main_checkout
 from reprise.files import replacing
@@ -32,6 +33,17 @@ class CheckpointFolder:
     @classmethod
     def of_run(cls, run_key: str) -> "CheckpointFolder":
         return cls(main_checkout() / ".checkpoints" / run_key)
+
+    def lock(self) -> FileLock:
+        """Held by the one process that trains this key; another waits, then finds it done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("%s: another process trains this very run; waiting for it", self.folder)
+            lock.acquire()
+        return lock
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
         path = self._path(step)

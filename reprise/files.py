@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,29 +43,20 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a scratch path beside `path`; it takes the name `path` once the body has ended well.
 
     A failing body leaves an existing `path` as it was and no scratch file. The suffix is kept,
-    since some writers choose a format by it.
+    since some writers choose a format by it. A killed process leaves its scratch file, which the
+    next one overwrites: its name is always the same.
     """
     with readable_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(descriptor)
-        scratch = Path(name)
+        scratch = path.parent / f".{path.stem}.unfinished{path.suffix}"
+        scratch.touch()
         try:
             yield scratch
-            scratch.chmod(0o666 & ~_umask())
             with scratch.open("rb") as file:
                 os.fsync(file.fileno())
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256_of(path: Path) -> str:

@@ -1,14 +1,15 @@
 """What the network runs on. `auto` is resolved here, once, and the answer is written down."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from joblib import cpu_count
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
-from reprise.cores import available_cores
 from reprise.errors import PipelineError
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
@@ -39,25 +40,28 @@ def resolve(train: TrainParams, model: ModelParams) -> Machine:
         device=device,
         hardware=_hardware(device),
         precision=_precision(train.precision, device, model),
-        threads=available_cores() if train.threads == "auto" else train.threads,
+        threads=cpu_count() if train.threads == "auto" else train.threads,
         torch=torch.__version__,
     )
 
 
 def fabric_for(machine: Machine) -> Fabric:
-    """Fabric on one device, with `machine`'s precision; sets the number of threads."""
+    """Fabric on one device, with `machine`'s precision, threads and kernels that repeat."""
     torch.set_num_threads(machine.threads)
+    if machine.device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
     if machine.device == "xpu":  # Fabric has no accelerator of this name
         return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), precision=precision)
     return Fabric(accelerator=machine.device, devices=1, precision=precision)
 
 
-def scoring_device(threads: int) -> torch.device:
-    """Where figures are computed: the best device here, in full float32 whatever training used."""
+def scoring_device(trained_on: str, threads: int) -> torch.device:
+    """Where figures are computed: where training was, else the CPU; in full float32."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # its recurrent kernels would round to TF32
-    return torch.device(_device("auto"))
+    return torch.device(trained_on if trained_on in _present() else "cpu")
 
 
 def _present() -> list[str]:

@@ -9,7 +9,7 @@ from torch import nn
 from reprise.params.train import TrainParams
 
 
-def make_optimizer(model: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, params: TrainParams, device: str) -> torch.optim.Optimizer:
     """Weight decay reaches matrices only: biases and norms have nothing to shrink towards."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -21,7 +21,7 @@ def make_optimizer(model: nn.Module, params: TrainParams) -> torch.optim.Optimiz
     if params.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=params.momentum)
     kind = torch.optim.AdamW if params.optimizer == "adamw" else torch.optim.Adam
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")  # 1.2 times as fast on a CPU
+    fused = device in ("cpu", "cuda")  # 1.2 times as fast on a CPU
     return kind(groups, lr=rate, betas=(params.beta1, params.beta2), fused=fused)
 
 

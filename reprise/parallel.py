@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeVar
 
-from joblib import Parallel, delayed, parallel_config
-
-from reprise.cores import available_cores
+from joblib import Parallel, cpu_count, delayed, parallel_config
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -18,7 +16,7 @@ ITEMS_AHEAD_PER_WORKER = 3
 
 def worker_count(setting: int | Literal["auto"]) -> int:
     """The number of processes: `auto` is the number of cores this process may use."""
-    return available_cores() if setting == "auto" else setting
+    return cpu_count() if setting == "auto" else setting
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -95,7 +95,8 @@ class Tracker:
         """The key's run: a new one, or an unfinished one, which is taken up.
 
         A finished run is taken up by work that continues it: evaluation, or training from a
-        checkpoint. Otherwise a new run repeats it and is tagged with the first one's id.
+        checkpoint. Otherwise a new run repeats it and is tagged with the first one's id; so it is
+        where other settings (of evaluate, say) or another experiment of DVC stand in the way.
         `name` gives way to the DVC experiment's; what git and DVC say is added to `tags`.
         """
         tracker = cls()
@@ -171,21 +172,23 @@ class Tracker:
             filter_string=f"tags.`{RUN_KEY_TAG}` = '{run_key}'",
             order_by=["attributes.start_time DESC"],
         )
-        self._was_finished = bool(runs) and runs[0].info.status == "FINISHED"
-        if runs and (continues or not self._was_finished):
-            run = runs[0]
+        texts = _param_texts(params)
+        fitting = [run for run in runs if _takes_up(run, texts, continues)]
+        if fitting:
+            run = fitting[0]
+            self._was_finished = run.info.status == "FINISHED"
             self._recall(client, run)
             if not self._was_finished:
                 client.update_run(run.info.run_id, status="RUNNING")
         else:
-            self._was_finished = False
+            finished = [run for run in runs if run.info.status == "FINISHED"]
             run = client.create_run(
                 experiment_id,
                 run_name=os.environ.get("DVC_EXP_NAME") or name,
-                tags={REPEATS_TAG: runs[-1].info.run_id} if runs else None,
+                tags={REPEATS_TAG: finished[-1].info.run_id} if finished else None,
             )
         self.run_id, self._start_time = run.info.run_id, run.info.start_time
-        _log_params(client, run, params)
+        _log_params(client, run, texts)
         tags = {**git_state(Path.cwd()), **experiment_tags(), **tags, RUN_KEY_TAG: run_key}
         if self._was_finished:  # they tell how it was made, not who looked at it later
             tags = {name: tags[name] for name in tags.keys() - run.data.tags.keys()}
@@ -292,7 +295,13 @@ def tracking_uri() -> str:
 def runs_page(address: str, experiment: str) -> str:
     """The page of the experiment's runs at an MLflow server; without the word at its end, MLflow
     shows a page for traces of chats."""
-    _, experiment_id = _connect(experiment)
+    try:
+        _, experiment_id = _connect(experiment)
+    except _store_failures() as error:
+        raise PipelineError(
+            f"MLflow at {_without_password(tracking_uri())}: {_root_cause(error)}; start the "
+            "server, or correct MLFLOW_TRACKING_URI"
+        ) from None
     return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
@@ -344,11 +353,32 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
         return found.experiment_id
 
 
-def _log_params(client: "MlflowClient", run: "Run", params: Mapping[str, object]) -> None:
+def _takes_up(run: "Run", texts: Mapping[str, str], continues: bool) -> bool:
+    """Whether work with these settings goes on with this run of its key.
+
+    Not where another setting stands in it, which MLflow lets nobody change; not where another
+    experiment of DVC is at work on it; and a finished one only to continue it.
+    """
+    if any(
+        run.data.params.get(name, text) != text
+        for name, text in texts.items()
+        if not name.startswith("run.")
+    ):
+        return False
+    ours, theirs = os.environ.get("DVC_EXP_NAME", ""), run.data.tags.get("DVC_EXP_NAME", "")
+    if run.info.status == "FINISHED":
+        return continues and (ours == theirs or not ours or not theirs)
+    return ours == theirs or run.info.status != "RUNNING"
+
+
+def _param_texts(params: Mapping[str, object]) -> dict[str, str]:
+    return {name: _param_text(value) for name, value in flat(params, ".").items()}
+
+
+def _log_params(client: "MlflowClient", run: "Run", texts: Mapping[str, str]) -> None:
     """What the run lacks; MLflow lets no param be changed."""
     from mlflow.entities import Param
 
-    texts = {name: _param_text(value) for name, value in flat(params, ".").items()}
     missing = [Param(key, texts[key]) for key in sorted(texts.keys() - run.data.params.keys())]
     for batch in _batches(missing, MAX_PARAMS_PER_BATCH):
         client.log_batch(run.info.run_id, params=batch)

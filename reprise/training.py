@@ -75,7 +75,7 @@ class Training:
     )
 
     def __post_init__(self) -> None:
-        optimizer = make_optimizer(self.model, self.params)
+        optimizer = make_optimizer(self.model, self.params, self.fabric.device.type)
         self.objective, self.optimizer = self.fabric.setup(Objective(self.model), optimizer)
 
     def steps(self, batches: Batches) -> Iterator[Step]:
@@ -172,7 +172,7 @@ class Training:
             if not math.isfinite(value):
                 raise PipelineError(
                     f"step {self.step + 1}: the {name} is {value} at learning rate {rate:g}; "
-                    "the last good checkpoint is kept; lower train.learning_rate or "
+                    "what was saved before is kept; lower train.learning_rate or "
                     "train.clip_norm, or lengthen train.warmup_steps"
                 )
 

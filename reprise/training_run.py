@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from filelock import FileLock
 
 from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import Batches, EncodedSplit, StreamBatches, WindowBatches
@@ -31,6 +32,7 @@ class TrainingRun:
     training: Training
     batches: Batches
     checkpoints: CheckpointFolder
+    lock: FileLock  # held until the process ends
 
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
@@ -59,12 +61,14 @@ class TrainingRun:
             "boundary": split.boundary,
             "parameters": model.parameter_count(),
         }
+        checkpoints = CheckpointFolder.of_run(key)
         run = cls(
             key=key,
             settings=settings,
             training=Training(fabric, model, params),
             batches=kind(split, params.batch_size, params.sequence_length, params.seed),
-            checkpoints=CheckpointFolder.of_run(key),
+            checkpoints=checkpoints,
+            lock=checkpoints.lock(),
         )
         run._tell(machine, split)
         run._resume()

@@ -41,7 +41,7 @@ def main(
     from reprise.machine import scoring_device
     from reprise.model_files import load_model
     from reprise.params.evaluate import EvaluateParams
-    from reprise.params.loading import load_section, read_yaml
+    from reprise.params.loading import load_section, read_params
     from reprise.params.run import RunParams
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
@@ -53,7 +53,7 @@ def main(
     vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
     check_vocabulary(train, vocabulary_size, settings)
-    device = scoring_device(settings["machine"]["threads"])
+    device = scoring_device(settings["machine"]["device"], settings["machine"]["threads"])
     network.to(device)
 
     baselines: dict[str, Baseline] = {
@@ -82,12 +82,12 @@ def main(
     )
     write_text(out / "samples.txt", samples)
     figures = {result.split: result.figures for result in results}
-    write_json(metrics, figures)
+    write_json(metrics, {**figures, "device": device.type})
     with Tracker.start(
         load_section(params_path, RunParams),
         settings["run_key"],
         settings["name"],
-        params=read_yaml(params_path),
+        params=read_params(params_path),
         tags=settings_tags(settings),
         continues=True,
     ) as tracker:

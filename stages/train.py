@@ -24,7 +24,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
     from reprise.dataset import EncodedSplit
     from reprise.errors import Interrupted
     from reprise.interruption import StopRequest
-    from reprise.params.loading import load_section, read_yaml
+    from reprise.params.loading import load_section, read_params
     from reprise.params.model import ModelParams
     from reprise.params.run import RunParams
     from reprise.params.train import TrainParams
@@ -44,7 +44,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
             load_section(params_path, RunParams),
             run.key,
             run.settings["name"],
-            params=read_yaml(params_path),
+            params=read_params(params_path),
             tags=settings_tags(run.settings),
             continues=training.step > 0,
         ) as tracker,

@@ -54,6 +54,13 @@ class Project:
         _git(folder, "init", "--quiet")
         self.commit("start")
 
+    def copied_to(self, folder: Path) -> "Project":
+        """The same project with all that it has made, elsewhere."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copy = object.__new__(Project)
+        copy.folder = folder
+        return copy
+
     def add_document(self, name: str, text: str) -> None:
         path = self.folder / "corpus" / f"{name}.txt"
         path.parent.mkdir(exist_ok=True)

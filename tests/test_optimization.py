@@ -36,7 +36,9 @@ def test_cosine_is_halfway_at_half_time() -> None:
 )
 def test_weight_decay_reaches_matrices_only(name: str, kind: type) -> None:
     model = build_model(model_params(), 20)
-    optimizer = make_optimizer(model, train_params(optimizer=name, weight_decay=0.3, momentum=0.7))
+    optimizer = make_optimizer(
+        model, train_params(optimizer=name, weight_decay=0.3, momentum=0.7), "cpu"
+    )
     assert type(optimizer) is kind
     decayed, spared = optimizer.param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)

@@ -144,7 +144,47 @@ def test_a_missing_or_broken_file_is_told(tmp_path: Path) -> None:
         f"{tmp_path}/params.yaml: no such file; run from the project's folder or give --params"
     )
     assert lines_for(tmp_path, "train: [1")[0].startswith("not YAML: ")
-    assert lines_for(tmp_path, "3")[0].startswith("expected sections (download, clean, ")
+    assert lines_for(tmp_path, "3")[0] == (
+        "expected a mapping of names, found a int; run from the project's folder or give --params"
+    )
+
+
+def test_an_empty_section_a_list_and_a_number_for_a_name_are_told(tmp_path: Path) -> None:
+    text = committed().replace("  round_trip_documents", "# round_trip_documents")
+    assert lines_for(tmp_path, text) == [
+        "encode: found nothing; expected the settings round_trip_documents"
+    ]
+    assert lines_for(tmp_path, text.replace("encode:", "encode: [2]"))[0] == (
+        "encode: found [2]; expected the settings round_trip_documents"
+    )
+    assert lines_for(tmp_path, committed() + "\n1: 2\n")[0].startswith("1: no such section; ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layers", "true"),
+        ("batch_size", "'32'"),
+        ("tie_weights", "'yes'"),
+        ("clip_norm", ".inf"),
+        ("learning_rate", ".nan"),
+        ("split_seed", "99999999999"),
+    ],
+)
+def test_what_only_looks_like_a_value_is_not_taken_for_one(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    (line,) = lines_for(tmp_path, _with(key, value))
+    assert f".{key}: found " in line
+
+
+def test_all_broken_rules_of_a_section_are_told(tmp_path: Path) -> None:
+    text = committed(
+        ("valid_fraction: 0.05 ", "valid_fraction: 0.95 "),
+        ("min_characters: 40 ", "min_characters: 40000000 "),
+    )
+    lines = lines_for(tmp_path, text)
+    assert [line.split()[1] for line in lines] == ["valid_fraction", "min_characters"]
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

@@ -1,5 +1,12 @@
 """dvc.yaml against the code, and the whole pipeline on a small text."""
 
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -41,23 +48,66 @@ def test_the_committed_lock_belongs_to_the_committed_settings_and_code() -> None
         locked = lock["stages"][name]
         expected = {section: params[section] for section in stage["params"]}
         assert locked["params"]["params.yaml"] == expected
+        assert locked["cmd"] == stage["cmd"]
         assert {entry["path"] for entry in locked["deps"]} == set(stage["deps"])
+        for entry in [*locked["deps"], *locked["outs"]]:
+            path = ROOT / entry["path"]
+            if not entry["path"].startswith("data/") or path.suffix == ".yaml":
+                assert path.is_dir() or _md5(path) == entry["md5"], (
+                    f"{entry['path']} is not what {name} ran with; run `dvc repro` and commit"
+                )
 
 
-@pytest.mark.slow
-def test_two_folders_and_two_numbers_of_workers_give_equal_hashes(tmp_path: Path) -> None:
-    one = Project(tmp_path / "one", run={"workers": 1})
-    other = Project(tmp_path / "somewhere else" / "deep", run={"workers": 3})
-    assert one.reproduced() == STAGES
-    assert other.reproduced() == STAGES
-    assert one.hashes() == other.hashes()
-    assert one.reproduced() == []
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-@pytest.mark.slow
-def test_a_change_reruns_the_stages_that_it_must_and_no_other(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The whole pipeline, unbroken, by one worker."""
+    project = Project(tmp_path_factory.mktemp("reference"), run={"workers": 1})
     assert project.reproduced() == STAGES
+    return project
+
+
+@pytest.mark.slow
+def test_another_folder_and_number_of_workers_give_equal_hashes(
+    reference: Project, tmp_path: Path
+) -> None:
+    other = Project(tmp_path / "somewhere else" / "deep", run={"workers": 3})
+    assert other.reproduced() == STAGES
+    assert other.hashes() == reference.hashes()
+    assert reference.reproduced() == []
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_the_same_command_ends_in_equal_hashes(
+    reference: Project, tmp_path: Path
+) -> None:
+    project = Project(tmp_path, run={"workers": 2})
+    dice = random.Random(3)
+    for _ in range(5):
+        process = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=project.folder,
+            env=project.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(dice.uniform(2, 12))
+        with contextlib.suppress(ProcessLookupError):  # it had ended before
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    project.reproduced()
+    assert project.hashes() == reference.hashes()
+
+
+@pytest.mark.slow
+def test_a_change_reruns_the_stages_that_it_must_and_no_other(
+    reference: Project, tmp_path: Path
+) -> None:
+    project = reference.copied_to(tmp_path / "copy")
     before = project.hashes()
 
     # Code: a comment in a module that evaluate alone uses.
@@ -68,15 +118,49 @@ def test_a_change_reruns_the_stages_that_it_must_and_no_other(tmp_path: Path) ->
     # Settings: the training algorithm's, and one that decides no result.
     project.set_params({"train": {"learning_rate": 0.002}, "run": {"workers": 2}})
     assert project.reproduced() == ["train", "evaluate"]
-    assert (
-        project.hashes()["train: data/train/model.safetensors"]
-        != (before["train: data/train/model.safetensors"])
-    )
+    weights = "train: data/train/model.safetensors"
+    assert project.hashes()[weights] != before[weights]
 
-    # Data: one more document. DVC looks at a folder of one's own only when it is told to.
+    # Data: one more document.
     project.add_document("new", "A new note\n\n    the array returns nothing new at all.")
-    project.run("dvc", "repro", "--force", "--single-item", "download")
-    assert project.reproduced() == ["clean", "tokenize", "encode", "train", "evaluate"]
+    assert project.reproduced()[:2] == ["download", "clean"]
     changed = {name for name, md5 in project.hashes().items() if before.get(name) != md5}
-    assert "clean: data/clean/train.parquet" in changed
-    assert len({"clean: data/clean/valid.parquet", "clean: data/clean/test.parquet"} & changed) < 2
+    splits = {f"clean: data/clean/{split}.parquet" for split in ("train", "valid", "test")}
+    assert len(splits & changed) == 1  # a new document moves no other
+
+
+@pytest.mark.slow
+def test_experiments_side_by_side_are_runs_of_their_own_with_params_curves_and_figures(
+    reference: Project, tmp_path: Path
+) -> None:
+    project = reference.copied_to(tmp_path / "copy")
+    project.set_params({"run": {"tracking": True, "workers": 1}})
+    project.commit("the whole pipeline")
+    # The last two train alike and differ in evaluation alone.
+    settings = [
+        ["train.learning_rate=0.001"],
+        ["train.learning_rate=0.02"],
+        ["train.learning_rate=0.02", "evaluate.context=stream"],
+    ]
+    names = ["slow", "fast", "fast-stream"]
+    for name, changes in zip(names, settings, strict=True):
+        options = [option for change in changes for option in ("--set-param", change)]
+        project.run("dvc", "exp", "run", "--queue", "--name", name, *options)
+    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
+    status = project.run("dvc", "queue", "status").stdout
+    assert status.count("Success") == 3, status
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("reprise").experiment_id])
+    assert sorted(run.info.run_name for run in runs) == sorted(names)
+    for run in runs:
+        changes = dict(change.split("=") for change in settings[names.index(run.info.run_name)])
+        assert {name: run.data.params[name] for name in changes} == changes
+        assert run.info.status == "FINISHED"
+        points = client.get_metric_history(run.info.run_id, "train/nats_per_token")
+        assert [point.step for point in points] == list(range(5, 41, 5))
+        assert run.data.metrics["test/bits_per_byte"] > 0
+    bits = {run.info.run_name: run.data.metrics["test/bits_per_byte"] for run in runs}
+    assert len(set(bits.values())) == 3

@@ -94,8 +94,8 @@ def test_a_loss_that_is_no_number_stops_training_and_names_step_and_rate() -> No
         for _ in training.steps(batches):
             pass
     assert re.fullmatch(
-        rf"step {training.step + 1}: the (loss|gradient) is (nan|inf) at learning rate 1e\+38; the "
-        "last good checkpoint is kept; lower train.learning_rate or train.clip_norm, or lengthen "
+        rf"step {training.step + 1}: the (loss|gradient) is (nan|inf) at learning rate 1e\+38; "
+        "what was saved before is kept; lower train.learning_rate or train.clip_norm, or lengthen "
         "train.warmup_steps",
         str(error.value),
     )

@@ -1,6 +1,7 @@
 """Look at the runs."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -12,13 +13,16 @@ from reprise.cli import command, params_option
 @params_option
 @click.option("--port", default=5000, show_default=True, help="On this machine only.")
 def ui(params_path: Path, port: int) -> None:
-    """Open MLflow on the runs of this project, on loopback."""
+    """Open MLflow on the runs of this project, on loopback; for a server, name its page."""
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
     from reprise.tracking import runs_page, tracking_uri
 
     uri = tracking_uri()
-    page = runs_page(f"http://127.0.0.1:{port}", load_section(params_path, RunParams).experiment)
-    click.echo(f"The runs: {page}")
-    address = ["--host", "127.0.0.1", "--port", str(port)]
-    os.execlp("mlflow", "mlflow", "ui", "--backend-store-uri", uri, *address)
+    is_server = uri.startswith(("http://", "https://"))
+    address = uri.rstrip("/") if is_server else f"http://127.0.0.1:{port}"
+    click.echo(f"The runs: {runs_page(address, load_section(params_path, RunParams).experiment)}")
+    if not is_server:
+        server = ["-m", "mlflow", "ui", "--backend-store-uri", uri]
+        place = ["--host", "127.0.0.1", "--port", str(port)]
+        os.execv(sys.executable, [sys.executable, *server, *place])

@@ -1,16 +1,29 @@
-"""What all sections share: nothing unknown, nothing changed later, no default in code."""
+"""What all sections share: nothing unknown, nothing guessed, nothing changed later."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 WholeNumber = Annotated[int, Field(ge=1)]
 AutoOrWholeNumber = Annotated[
     Literal["auto"] | WholeNumber, Field(description="auto or a whole number from 1")
 ]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists
+LARGEST_SEED = 2**32 - 1
 
 
 class Section(BaseModel):
-    """A section of params.yaml. Every number is in that file or nowhere."""
+    """A section of params.yaml. Every number is in that file or nowhere: no default in code."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def broken_rules(self) -> Iterator[str]:
+        """A line for each rule between settings that they break."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        if broken := list(self.broken_rules()):
+            raise ValueError("\n".join(broken))
+        return self

@@ -1,10 +1,11 @@
 """params.yaml, section clean."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from reprise.params.base import Section
+from reprise.params.base import LARGEST_SEED, Section
 
 
 class CleanParams(Section):
@@ -16,19 +17,17 @@ class CleanParams(Section):
     max_dropped_fraction: float = Field(ge=0, le=1)
     valid_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
-    split_seed: int = Field(ge=0)
+    split_seed: int = Field(ge=0, le=LARGEST_SEED)
     samples_per_reason: int = Field(ge=0)
 
-    @model_validator(mode="after")
-    def _train_keeps_something(self) -> Self:
+    def broken_rules(self) -> Iterator[str]:
         if self.valid_fraction + self.test_fraction >= 1:
-            raise ValueError(
+            yield (
                 f"valid_fraction + test_fraction is {self.valid_fraction + self.test_fraction:g}; "
                 "it must stay below 1, so that train keeps something"
             )
         if self.min_characters > self.max_characters:
-            raise ValueError(
+            yield (
                 f"min_characters {self.min_characters} is above max_characters "
                 f"{self.max_characters}; lower one or raise the other"
             )
-        return self

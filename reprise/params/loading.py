@@ -1,18 +1,16 @@
-"""Read params.yaml (YAML 1.2, as DVC reads it) and tell all its faults at once."""
+"""Read params.yaml and tell all its faults at once."""
 
 import difflib
 import importlib
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import ValidationError
 
 from reprise.errors import PipelineError
 from reprise.params.base import Section
+from reprise.yaml_files import read_yaml
 
 SECTIONS = ("download", "clean", "tokenize", "encode", "model", "train", "evaluate", "run")
 
@@ -34,11 +32,8 @@ def load_section(path: Path, section: type[S]) -> S:
     The other sections' schemas are looked up by name and decide nothing else: a stage's result
     depends on its own section alone.
     """
-    data = read_yaml(path)
-    faults = _faults(path, data)
-    if faults:
-        raise PipelineError(*faults)
-    return section.model_validate(data[section_name(section)])
+    check_params(path)
+    return section.model_validate(read_params(path)[section_name(section)])
 
 
 def section_name(section: type[Section]) -> str:
@@ -52,28 +47,22 @@ def section_schema(name: str) -> type[Section]:
     return schema
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise PipelineError(
-            f"{path}: no such file; run from the project's folder or give --params"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path}: cannot be read: {error}") from None
-    try:
-        data = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except YAMLError as error:
-        where = " ".join(str(error).split())
-        raise PipelineError(f"{path}: not YAML: {where}") from None
-    if not isinstance(data, dict):
-        raise PipelineError(f"{path}: expected sections ({', '.join(SECTIONS)}), found none")
-    return data
+def read_params(path: Path) -> dict[Any, Any]:
+    """The whole file as it stands, unchecked."""
+    return read_yaml(path, "run from the project's folder or give --params")
+
+
+def check_params(path: Path) -> None:
+    """PipelineError with a line for each fault in the file."""
+    faults = _faults(path, read_params(path))
+    if faults:
+        raise PipelineError(*faults)
 
 
 def _faults(path: Path, data: Mapping[str, Any]) -> list[str]:
     faults = [
-        f"{path}: {name}: no such section; allowed: {', '.join(SECTIONS)}{_nearest(name, SECTIONS)}"
+        f"{path}: {name}: no such section; allowed: {', '.join(SECTIONS)}"
+        f"{_nearest(str(name), SECTIONS)}"
         for name in data
         if name not in SECTIONS
     ]
@@ -85,46 +74,39 @@ def _faults(path: Path, data: Mapping[str, Any]) -> list[str]:
         try:
             schema.model_validate(data[name])
         except ValidationError as error:
-            lines = [_fault_line(path, name, schema, fault) for fault in error.errors()]
+            lines = [
+                line
+                for fault in error.errors()
+                for line in _fault_lines(f"{path}: {name}", schema, fault)
+            ]
             faults += dict.fromkeys(lines)  # each choice of an `auto or ...` has its own fault
     return faults
 
 
-def _fault_line(path: Path, section: str, schema: type[BaseModel], fault: Any) -> str:
+def _fault_lines(section: str, schema: type[Section], fault: Any) -> list[str]:
     location = [str(part) for part in fault["loc"]]
-    dotted = ".".join([section, *location])
-    kind, message = fault["type"], fault["msg"]
+    kind, message, found = fault["type"], fault["msg"], fault["input"]
     names = list(schema.model_fields)
+    if kind == "value_error":  # rules between settings, written by us
+        rules = message.removeprefix("Value error, ").splitlines()
+        return [f"{section}: {rule}" for rule in rules]
+    if not location:
+        found = "nothing" if found is None else repr(found)
+        return [f"{section}: found {found}; expected the settings {', '.join(names)}"]
+    dotted = ".".join([section, *location])
     if kind == "extra_forbidden":
-        return (
-            f"{path}: {dotted}: no such setting; allowed: {', '.join(names)}"
-            f"{_nearest(location[-1], names)}"
-        )
+        allowed = f"allowed: {', '.join(names)}{_nearest(location[-1], names)}"
+        return [f"{dotted}: no such setting; {allowed}"]
+    field = schema.model_fields[location[0]]
     if kind == "missing":
-        return f"{path}: {dotted}: missing; {_expected(schema, location)}"
-    if kind == "value_error":  # a rule between settings, written by us
-        return f"{path}: {dotted}: {message.removeprefix('Value error, ')}"
-    found = fault["input"]
-    field = schema.model_fields.get(location[0])
-    if len(location) > 1 and field is not None and field.description:
-        return f"{path}: {section}.{location[0]}: found {found!r}; allowed: {field.description}"
-    line = f"{path}: {dotted}: found {found!r}; {message[0].lower()}{message[1:]}"
-    choices = _choices(schema, location)
-    return line + (_nearest(str(found), choices) if choices else "")
-
-
-def _expected(schema: type[BaseModel], location: list[str]) -> str:
-    field = schema.model_fields.get(location[0]) if location else None
-    if field is None:
-        return "expected a value"
-    return "expected " + (field.description or KINDS.get(str(field.annotation), "a value"))
-
-
-def _choices(schema: type[BaseModel], location: list[str]) -> list[str]:
-    field = schema.model_fields.get(location[0]) if location else None
-    if field is not None and get_origin(field.annotation) is Literal:
-        return [str(choice) for choice in get_args(field.annotation)]
-    return []
+        expected = field.description or KINDS.get(str(field.annotation), "a value")
+        return [f"{dotted}: missing; expected {expected}"]
+    if len(location) > 1 and field.description:
+        return [f"{section}.{location[0]}: found {found!r}; allowed: {field.description}"]
+    line = f"{dotted}: found {found!r}; {message[0].lower()}{message[1:]}"
+    if get_origin(field.annotation) is Literal:
+        line += _nearest(str(found), [str(choice) for choice in get_args(field.annotation)])
+    return [line]
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

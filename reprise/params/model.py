@@ -1,8 +1,9 @@
 """params.yaml, section model: the network. It has no stage of its own; train reads it."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from reprise.params.base import Section
 
@@ -17,18 +18,16 @@ class ModelParams(Section):
     dropout: float = Field(ge=0, lt=1)
     tie_weights: bool
 
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
+    def broken_rules(self) -> Iterator[str]:
         if self.architecture != "transformer":
-            return self
+            return
         if self.embedding_size != self.hidden_size:
-            raise ValueError(
+            yield (
                 f"embedding_size is {self.embedding_size} and hidden_size {self.hidden_size}; "
                 "a transformer needs them equal"
             )
         if self.hidden_size % (2 * self.heads):
-            raise ValueError(
+            yield (
                 f"hidden_size {self.hidden_size} over heads {self.heads} must be an even whole "
                 "number; rotary positions turn pairs of numbers"
             )
-        return self

@@ -1,14 +1,15 @@
 """params.yaml, section train: the training algorithm."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from reprise.params.base import AutoOrWholeNumber, Section
+from reprise.params.base import LARGEST_SEED, AutoOrWholeNumber, Section
 
 
 class TrainParams(Section):
-    seed: int = Field(ge=0, lt=2**32)
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     device: Literal["auto", "cpu", "cuda", "mps", "xpu"]
     precision: Literal["auto", "fp32", "bf16"]
     threads: AutoOrWholeNumber
@@ -30,10 +31,6 @@ class TrainParams(Section):
     patience: int = Field(ge=1)
     steps_per_checkpoint: int = Field(ge=1)
 
-    @model_validator(mode="after")
-    def _settings_agree(self) -> Self:
+    def broken_rules(self) -> Iterator[str]:
         if self.warmup_steps >= self.max_steps:
-            raise ValueError(
-                f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}"
-            )
-        return self
+            yield (f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}")

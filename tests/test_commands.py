@@ -1,0 +1,37 @@
+"""The verbs of `reprise`."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from project import ROOT
+
+from reprise.commands.__main__ import reprise
+
+
+def test_check_tells_sound_settings_from_others(tmp_path: Path) -> None:
+    result = CliRunner().invoke(reprise, ["check", "--params", str(ROOT / "params.yaml")])
+    assert result.exit_code == 0
+    assert result.stdout == f"{ROOT}/params.yaml: sound\n"
+    changed = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("  seed: 1 ", "  sed: 1 ")
+    (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
+    result = CliRunner().invoke(reprise, ["check", "--params", str(tmp_path / "params.yaml")])
+    assert result.exit_code == 1
+    assert result.stderr.count("did you mean seed?") == 3  # tokenize, train, evaluate
+
+
+def test_deps_writes_nothing_new_into_the_committed_pipeline(tmp_path: Path) -> None:
+    before = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    (tmp_path / "dvc.yaml").write_text(before.replace("      - reprise/cleaning.py\n", ""))
+    result = CliRunner().invoke(reprise, ["deps", "--pipeline", str(tmp_path / "dvc.yaml")])
+    assert result.exit_code == 0
+    assert (tmp_path / "dvc.yaml").read_text(encoding="utf-8") == before
+
+
+def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://name:secret@127.0.0.1:9")
+    result = CliRunner().invoke(reprise, ["ui", "--params", str(ROOT / "params.yaml")])
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: MLflow at http://127.0.0.1:9: ")
+    assert line.endswith("; start the server, or correct MLFLOW_TRACKING_URI")
