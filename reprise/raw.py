@@ -61,6 +61,7 @@ class Shard:
     content: bytes = b""
     rows: pa.RecordBatch | None = None  # parquet: text and, where there is one, name
     too_long: bool = False
+    skipped: int = 0  # bytes between the shard before and this one: the rest of what was too long
     last: bool = False  # of its file
 
 
@@ -127,6 +128,7 @@ def _byte_shards(source: Source, file: IO[bytes], max_characters: int) -> Iterat
     held = b""
     searched = 0  # bytes of `held` that hold no cut
     skipping = False  # the rest of a document that is too long
+    given = 0  # the end of what shards hold so far
     while piece := file.read(max(SHARD_BYTES, len(held))):  # ever more: linear time in all
         held += piece
         ends = [match.end() for match in cut.finditer(held, searched)] if cut else []
@@ -135,9 +137,12 @@ def _byte_shards(source: Source, file: IO[bytes], max_characters: int) -> Iterat
             skipping = not ends
         elif ends:
             end = ends[-1]
-            yield Shard(source, offset, line, held[:end])
+            yield Shard(source, offset, line, held[:end], skipped=offset - given)
+            given = offset + end
         elif len(held) > limit:
-            yield Shard(source, offset, line, held[:SAMPLE_BYTES], too_long=True)
+            sample = _whole_characters(held[:SAMPLE_BYTES])
+            yield Shard(source, offset, line, sample, too_long=True, skipped=offset - given)
+            given = offset + len(sample)
             end = max(0, len(held) - OVERLAP_BYTES)
             skipping = True
         else:
@@ -146,7 +151,17 @@ def _byte_shards(source: Source, file: IO[bytes], max_characters: int) -> Iterat
         line += _line_ends(held[:end])
         held = held[end:]
         searched = max(0, len(held) - OVERLAP_BYTES) if not ends else 0
-    yield Shard(source, offset, line, b"" if skipping else held, last=True)
+    if skipping:
+        offset, held = offset + len(held), b""
+    yield Shard(source, offset, line, held, skipped=offset - given, last=True)
+
+
+def _whole_characters(content: bytes) -> bytes:
+    """The content without the beginning of a character that ends it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(content)
+    unfinished, _ = decoder.getstate()
+    return content[: len(content) - len(unfinished)]
 
 
 def _line_ends(content: bytes) -> int:
@@ -158,6 +173,7 @@ class Reading:
     """What was found in a shard beside its documents; `first_invalid` is a byte or a row."""
 
     bytes: int = 0
+    skipped_bytes: int = 0  # of documents that are too long: not looked at
     invalid_bytes: int = 0
     first_invalid: int | None = None
     byte_order_marks: int = 0
@@ -169,13 +185,17 @@ def documents_of(shard: Shard, reading: Reading) -> Iterator[tuple[str, str]]:
     if shard.rows is not None:
         yield from _documents_of_rows(shard, shard.rows, reading)
         return
+    reading.skipped_bytes += shard.skipped
     text = decoded(shard.content, shard.offset, reading)
     if shard.offset == 0 and text.startswith("\ufeff"):
         text = text[1:]
         reading.byte_order_marks += 1
     text, found = unified_line_ends(text)
     reading.line_ends += found
-    if shard.source.format == "jsonl":
+    if shard.too_long:
+        whole = shard.source.document == "file"
+        yield shard.source.name if whole else f"{shard.source.name}:{shard.line}", text
+    elif shard.source.format == "jsonl":
         yield from _documents_of_json(shard, text)
     elif shard.source.document == "file":
         if text.strip():

@@ -126,7 +126,7 @@ class Sifter:
         else:  # a published valid or test stays as it was published
             duplicate[:] = False
         self.documents["in"] += sum(shard.dropped.values()) + len(duplicate)
-        self.bytes["in"] += shard.reading.bytes
+        self.bytes["in"] += shard.reading.bytes + shard.reading.skipped_bytes
         for index, split in enumerate(SPLITS):
             batch = shard.documents.filter(pa.array((shard.splits == index) & ~duplicate))
             self.documents[split] += batch.num_rows

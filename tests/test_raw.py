@@ -91,6 +91,45 @@ def test_a_document_that_is_too_long_is_passed_over_and_the_next_is_read(
 
 
 @pytest.mark.usefixtures("shard_bytes")
+def test_a_line_of_json_that_is_too_long_is_one_document_and_not_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "' + "x" * 2_000_000 + '"}\n{"text": "b"}\n')
+    names = [name for name, _ in documents(source(path, format="jsonl"), max_characters=100)]
+    assert names == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3"]
+
+
+@pytest.mark.parametrize("before", [b"", b"a", b"ab"])
+@pytest.mark.usefixtures("shard_bytes")
+def test_a_document_that_is_too_long_is_cut_between_characters_and_its_bytes_are_counted(
+    tmp_path: Path, before: bytes
+) -> None:
+    path = tmp_path / "a.txt"
+    lines = [
+        b"short",
+        before + "天".encode() * 1_000_000,
+        "玄".encode(),
+        b"\xff" * 3_000_000,
+        b"end",
+    ]
+    path.write_bytes(b"\n".join(lines))
+    found = readings(source(path), max_characters=100)
+    assert sum(reading.bytes + reading.skipped_bytes for reading in found) == path.stat().st_size
+    shards = [shard for shard in shards_of(source(path), 100) if shard.too_long]
+    assert [shard.line for shard in shards] == [2, 4]
+    assert set(shards[0].content.removeprefix(before).decode()) == {"天"}
+    assert sum(r.invalid_bytes for r in found) == len(shards[1].content)
+
+
+@pytest.mark.usefixtures("shard_bytes")
+def test_the_bytes_of_a_file_that_ends_in_what_is_too_long_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("天".encode() * 100_000)
+    found = readings(source(path, document="file"), max_characters=100)
+    assert sum(reading.bytes + reading.skipped_bytes for reading in found) == 300_000
+    assert sum(reading.invalid_bytes for reading in found) == 0
+
+
+@pytest.mark.usefixtures("shard_bytes")
 def test_invalid_bytes_become_replacement_characters_and_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"good\nb\xffd\n\xe5\xa4 \xf0\x9f\n")

@@ -169,6 +169,16 @@ def test_the_limit_on_invalid_bytes_is_of_a_whole_file(
     assert sifter.summary()["repaired"]["invalid_bytes"] == 1
 
 
+def test_a_long_line_in_a_valid_file_is_dropped_and_all_its_bytes_came_in(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.txt", [*WORDS, "天" * 3_000_000, "the last"])
+    settings = params(max_invalid_bytes_fraction=0)
+    summary = sift([source], settings, tmp_path, 1).summary()
+    assert summary["dropped"]["too_many_characters"] == 1
+    assert summary["documents"]["kept"] == 61
+    assert summary["repaired"]["invalid_bytes"] == 0
+    assert summary["bytes"]["in"] == (tmp_path / "a.txt").stat().st_size
+
+
 def test_an_empty_corpus_is_told(tmp_path: Path) -> None:
     assert error_of(tmp_path, [lines(tmp_path / "a.txt", b"\n \n\n")]) == (
         "clean: the corpus holds no document; put text into the files that download.corpus names"
