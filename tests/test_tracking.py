@@ -231,11 +231,35 @@ def test_two_processes_that_send_the_same_point_leave_one(checkout: Path) -> Non
     assert points(client, run, "loss") == [(10, 2.5)]
 
 
-def test_settings_of_a_taken_up_run_are_completed_and_never_changed(checkout: Path) -> None:
-    start(params={"a": 1}).finish("KILLED")
-    start(params={"a": 2, "b": 3}).finish()
+def test_settings_of_a_taken_up_run_are_completed(checkout: Path) -> None:
+    start(params={"a": 1, "run": {"workers": 1}}).finish("KILLED")
+    start(params={"a": 1, "b": 3, "run": {"workers": 2}}).finish()
     (run,) = runs_in(client_of(checkout))
-    assert run.data.params == {"a": "1", "b": "3"}
+    assert run.data.params == {"a": "1", "b": "3", "run.workers": "1"}
+
+
+def test_work_with_another_setting_is_a_run_of_its_own(checkout: Path) -> None:
+    for context in ("document", "stream", "stream"):
+        with start(params={"evaluate": {"context": context}}, continues=True) as tracker:
+            tracker.log_figures({"test/bits_per_byte": len(context)})
+    found = {
+        run.data.params["evaluate.context"]: run.data.metrics["test/bits_per_byte"]
+        for run in runs_in(client_of(checkout))
+    }
+    assert found == {"document": 8, "stream": 6}
+    assert len(runs_in(client_of(checkout))) == 2
+
+
+@pytest.mark.parametrize(("second", "runs"), [("one", 1), ("other", 2)])
+def test_experiments_at_work_on_the_same_key_keep_apart(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, second: str, runs: int
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "one")
+    first = start()
+    monkeypatch.setenv("DVC_EXP_NAME", second)
+    start().finish()
+    first.finish()
+    assert len(runs_in(client_of(checkout))) == runs
 
 
 def test_a_finished_run_is_repeated_by_a_run_of_its_own(checkout: Path) -> None:
