@@ -2,12 +2,12 @@
 
 import difflib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reprise.errors import PipelineError
-from reprise.params.loading import read_yaml
+from reprise.yaml_files import read_yaml
 
 
 class Entry(BaseModel):
@@ -23,18 +23,17 @@ class Entry(BaseModel):
 
 def is_named(path: Path, corpus: str) -> bool:
     """The catalogue has an entry of that name. It wins over a folder; "./name" is the folder."""
-    return corpus in read_yaml(path)
+    return corpus in _entries(path)
 
 
 def find_entry(path: Path, corpus: str) -> Entry:
     """The catalogue's entry of that name; PipelineError where there is none or it is not sound."""
-    entries = read_yaml(path)
+    entries = _entries(path)
     if corpus not in entries:
-        names = [str(name) for name in entries]
-        close = difflib.get_close_matches(corpus, names, n=1)
+        close = difflib.get_close_matches(corpus, entries, n=1)
         raise PipelineError(
             f"download.corpus: {corpus!r} is neither a file or folder nor a name in {path}; "
-            f"names there: {', '.join(names)}" + (f"; did you mean {close[0]}?" if close else "")
+            f"names there: {', '.join(entries)}" + (f"; did you mean {close[0]}?" if close else "")
         )
     try:
         return Entry.model_validate(entries[corpus])
@@ -46,3 +45,9 @@ def find_entry(path: Path, corpus: str) -> Entry:
                 for fault in error.errors()
             )
         ) from None
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """By name; YAML reads some words as other things than text (2024, true)."""
+    entries = read_yaml(path, "give the catalogue of corpora with --catalog")
+    return {str(name): entry for name, entry in entries.items()}
