@@ -4,16 +4,18 @@ data/download/manifest.json
     corpus   name of the catalogue entry, or of the file or folder
     files    path (relative to the manifest), bytes, sha256, format (text, jsonl, parquet),
              document (file, paragraph, line; text only), text_field (jsonl, parquet), split
-    sources  where the files come from
+    sources  where the files come from; how many others were ignored or not parsed
     licence
 """
 
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from reprise.catalog import Entry
 from reprise.docstrings import installed, json_line, licence_of, read_shard, shards
@@ -95,29 +97,33 @@ def download_own(source: Path, params: DownloadParams, out: Path) -> dict[str, A
         "corpus": source.resolve().name,
         "licence": "not stated",
         "files": files,
-        "sources": [{"ignored": len(ignored), "ignored_names": ignored[:IGNORED_NAMES_TOLD]}],
+        "sources": [
+            {
+                "ignored": len(ignored),
+                "ignored_names": ignored[:IGNORED_NAMES_TOLD],
+                "empty": sum(file["bytes"] == 0 for file in files),
+            }
+        ],
     }
     write_json(out / "manifest.json", manifest)
     return manifest
 
 
 def own_files(source: Path) -> tuple[list[tuple[Path, str]], list[str]]:
-    """(path, name) of each file that can be read, by name, and the names of all others."""
-    if source.is_file():
-        pairs = [(source, source.name)]
-    else:
-        inside = (path for path in source.rglob("*") if path.is_file())
-        pairs = sorted(
-            ((path, path.relative_to(source).as_posix()) for path in inside),
-            key=lambda pair: pair[1],
-        )
+    """(path, name) of each file that can be read, by name, and the names of all others.
+
+    A link to a file is read as that file. A link to a folder is among the others, as "name/":
+    what lies behind it may be large, lie elsewhere, or hold the link itself.
+    """
+    with readable(source):
+        pairs = sorted(_inside(source), key=lambda pair: pair[1])
     for _, name in pairs:
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise PipelineError(
                 f"download.corpus: the name {name!r} in {source} is not UTF-8; rename the file"
             )
-    usable = [pair for pair in pairs if format_of(pair[0])]
-    ignored = [name for path, name in pairs if not format_of(path)]
+    usable = [pair for pair in pairs if _is_usable(pair[1])]
+    ignored = [name for _, name in pairs if not _is_usable(name)]
     if not pairs:
         raise PipelineError(f"download.corpus: {source} is an empty folder; put {ENDINGS} there")
     if not usable:
@@ -125,9 +131,53 @@ def own_files(source: Path) -> tuple[list[tuple[Path, str]], list[str]]:
             f"download.corpus: {source} holds no file that can be read, but {len(ignored)} others "
             f"({_some(ignored)}); expected {ENDINGS}"
         )
+    for path, _ in usable:
+        with readable(path):
+            _check_file(path)
     if ignored:
-        log.warning("download: %d files ignored (%s)", len(ignored), _some(ignored))
+        log.warning(
+            "download: %d files or linked folders ignored (%s)", len(ignored), _some(ignored)
+        )
     return usable, ignored
+
+
+def _inside(source: Path) -> Iterator[tuple[Path, str]]:
+    if source.is_file():
+        yield source, source.name
+        return
+    for folder, folders, files in os.walk(source, onerror=_raise):
+        links = [name + "/" for name in folders if Path(folder, name).is_symlink()]
+        place = Path(folder).relative_to(source)
+        for name in [*files, *links]:
+            slash = "/" if name.endswith("/") else ""
+            yield Path(folder, name), (place / name).as_posix() + slash
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _is_usable(name: str) -> bool:
+    return not name.endswith("/") and format_of(Path(name)) is not None
+
+
+def _check_file(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise PipelineError(f"{path}: a broken link; mend it or take it away")
+    if not path.is_file():
+        raise PipelineError(f"{path}: not a regular file; take it away")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to read what a person gave into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(
+            f"{error.filename or path}: cannot be read: {error.strerror}; "
+            "make it readable or take it away"
+        ) from None
 
 
 def _some(names: list[str]) -> str:
@@ -148,14 +198,9 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _pieces(source: Path) -> Iterator[bytes]:
-    try:
-        with source.open("rb") as file:
-            while piece := file.read(COPY_BYTES):
-                yield piece
-    except OSError as error:
-        raise PipelineError(
-            f"{source}: cannot be read: {error.strerror}; make it readable or take it away"
-        ) from None
+    with readable(source), source.open("rb") as file:
+        while piece := file.read(COPY_BYTES):
+            yield piece
 
 
 def described(out: Path, name: str, kind: str) -> dict[str, Any]:
@@ -181,3 +226,13 @@ def digest_of(manifest: dict[str, Any]) -> str:
     """One hash over all files of a manifest."""
     lines = "".join(f"{file['sha256']}  {file['path']}\n" for file in manifest["files"])
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def without_text(manifest: dict[str, Any]) -> str:
+    """What the closing line tells of the files that gave no text."""
+    sources = manifest["sources"]
+    if "ignored" not in sources[0]:
+        unparsed = sum(len(source["files_not_parsed"]) for source in sources)
+        return f"{unparsed} files that could not be parsed"
+    (own,) = sources
+    return f"{own['ignored']} files of unknown kinds or linked folders, {own['empty']} empty files"

@@ -20,7 +20,7 @@ from reprise.cli import StageReport, command, params_option, path_option
 def main(params_path: Path, catalog: Path, out: Path, metrics: Path) -> None:
     """Bring the raw corpus here: docstrings of installed packages, or files of one's own."""
     from reprise.catalog import find_entry, is_named
-    from reprise.download import digest_of, download_docstrings, download_own
+    from reprise.download import digest_of, download_docstrings, download_own, without_text
     from reprise.files import write_json
     from reprise.parallel import worker_count
     from reprise.params.download import DownloadParams
@@ -50,13 +50,8 @@ def main(params_path: Path, catalog: Path, out: Path, metrics: Path) -> None:
     report.close(
         read=params.corpus,
         wrote=f"{len(files)} files, {total / 1e6:.1f} MB in {out}",
-        dropped=_ignored(manifest["sources"]),
+        dropped=without_text(manifest),
     )
-
-
-def _ignored(sources: list[dict[str, object]]) -> str:
-    counts = [source.get("ignored", 0) for source in sources]
-    return f"{sum(int(str(count)) for count in counts)} files of unknown kinds"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The data stages as a person runs them, on a corpus of one's own with all its faults."""
 
+import base64
+import hashlib
 import json
 import resource
 import subprocess
@@ -12,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
+
+from tests.permissions import bound_by_permissions
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("download", "clean", "tokenize", "encode")
@@ -147,10 +151,42 @@ def test_the_closing_line_tells_what_came_in_and_out(place: Path, caplog) -> Non
     lines = [line.rpartition(";")[0] for line in caplog.messages]
     assert lines == [
         "download: in texts; out 1 files, 0.0 MB in data/download; "
-        "dropped 0 files of unknown kinds",
+        "dropped 0 files of unknown kinds or linked folders, 0 empty files",
         "clean: in 121 documents, 0.0 MB; out 120 documents, 0.0 MB; dropped "
         "1 too_few_characters, 0 too_many_characters, 0 exact_duplicate",
     ]
+
+
+def test_files_of_docstrings_that_could_not_be_parsed_are_in_the_closing_line(
+    place: Path, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = []
+    for name, count in (("first", 2), ("second", 1)):
+        info = place / f"site/{name}-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        sources = {f"{name}/bad{i}.py": "print 1\n" for i in range(count)}
+        sources[f"{name}/good.py"] = '"""Some text."""\n'
+        record = ""
+        for path, source in sources.items():
+            (place / "site" / path).parent.mkdir(exist_ok=True)
+            (place / "site" / path).write_text(source)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(source.encode()).digest())
+            record += f"{path},sha256={digest.rstrip(b'=').decode()},{len(source)}\n"
+        (info / "RECORD").write_text(record)
+        packages.append(name)
+    monkeypatch.syspath_prepend(str(place / "site"))
+    Path("data/catalog.yaml").write_text(
+        "tiny:\n  kind: docstrings\n  title: Tiny\n  language: en\n  licence: MIT\n"
+        f"  homepage: https://example.org\n  packages: [{', '.join(packages)}]\n"
+    )
+    configure(download={"corpus": "tiny"})
+    with caplog.at_level("INFO"):
+        run_all("download")
+    assert caplog.messages[-1].rpartition(";")[0] == (
+        "download: in tiny; out 2 files, 0.0 MB in data/download; "
+        "dropped 3 files that could not be parsed"
+    )
 
 
 def test_a_corpus_that_is_nowhere_is_told(place: Path) -> None:
@@ -283,6 +319,33 @@ def test_a_file_where_the_output_folder_should_be_is_told(place: Path) -> None:
             "left; a file stands where a folder is needed: move it away"
         )
     assert blocked.read_text() == "a file"
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("download", "/files/a.txt"),
+        ("clean", "/train.parquet"),
+        ("tokenize", "/tokenizer.model"),
+        ("encode", "/train.npy"),
+    ],
+)
+def test_an_output_folder_that_may_not_be_written_is_told(
+    place: Path, stage: str, name: str
+) -> None:
+    Path("texts/a.txt").write_text(sentences())
+    run_all(*STAGES[: STAGES.index(stage) + 1])  # all is imported while everything can be read
+    place.chmod(0o755)
+    Path("locked").mkdir()
+    Path("locked").chmod(0o555)
+    with bound_by_permissions():
+        result = run(stage, "--out", "locked")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"error: locked{name}: cannot be written: Permission denied; nothing half-written is "
+        "left; make the folder writable or work in another one"
+    )
+    assert list(Path("locked").iterdir()) == []
 
 
 def full_disk(limit: int) -> Callable[[], None]:

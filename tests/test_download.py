@@ -2,14 +2,16 @@
 
 import gzip
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from reprise.download import digest_of, download_own, format_of, own_files, start_over
+from reprise.download import digest_of, download_own, format_of, own_files, start_over, without_text
 from reprise.errors import PipelineError
 from reprise.files import read_json
 from reprise.params.download import DownloadParams
+from tests.permissions import bound_by_permissions
 
 ENDINGS = ".txt, .jsonl, .parquet, .txt.gz, .jsonl.gz, .parquet.gz"
 
@@ -49,7 +51,7 @@ def test_a_folder_is_copied_as_it_is_in_the_order_of_names(texts: Path, tmp_path
     for name in names:
         source = texts / name.removeprefix("files/")
         assert (out / name).read_bytes() == source.read_bytes()
-    assert manifest["sources"] == [{"ignored": 1, "ignored_names": ["notes.docx"]}]
+    assert manifest["sources"] == [{"ignored": 1, "ignored_names": ["notes.docx"], "empty": 0}]
 
 
 def test_the_manifest_does_not_tell_where_the_folder_was(texts: Path, tmp_path: Path) -> None:
@@ -120,6 +122,67 @@ def test_a_file_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"download.corpus: the name 'caf\\udce9.txt' in {tmp_path} is not UTF-8; rename the file"
     )
+
+
+def test_empty_files_are_counted(texts: Path, tmp_path: Path) -> None:
+    (texts / "empty.txt").touch()
+    manifest = download_own(texts, params(texts), tmp_path / "out")
+    assert manifest["sources"][0]["empty"] == 1
+    assert without_text(manifest) == ("1 files of unknown kinds or linked folders, 1 empty files")
+
+
+def test_a_linked_file_is_read_and_a_linked_folder_is_told_and_not_followed(
+    texts: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/far.txt").write_text("far")
+    (texts / "linked.txt").symlink_to(tmp_path / "elsewhere/far.txt")
+    (texts / "b/folder.txt").symlink_to(tmp_path / "elsewhere")
+    (texts / "b/itself").symlink_to(texts)
+    found, ignored = own_files(texts)
+    names = ["a.jsonl", "b/second.txt.gz", "first.txt", "linked.txt"]
+    assert found == [(texts / name, name) for name in names]
+    assert ignored == ["b/folder.txt/", "b/itself/", "notes.docx"]
+    assert caplog.messages == [
+        "download: 3 files or linked folders ignored (b/folder.txt/, b/itself/, notes.docx)"
+    ]
+
+
+def error_of(source: Path) -> str:
+    with pytest.raises(PipelineError) as caught:
+        own_files(source)
+    (line,) = caught.value.lines
+    return line
+
+
+def test_a_link_to_nothing_or_to_itself_is_told(texts: Path) -> None:
+    link = texts / "b/gone.txt"
+    for target in ("no such file", "gone.txt"):
+        link.symlink_to(target)
+        assert error_of(texts) == f"{link}: a broken link; mend it or take it away"
+        link.unlink()
+    (texts / "b/gone.docx").symlink_to("no such file")
+    assert own_files(texts)[1] == ["b/gone.docx", "notes.docx"]
+
+
+def test_a_pipe_is_told_and_not_waited_for(texts: Path) -> None:
+    os.mkfifo(texts / "pipe.txt")
+    assert error_of(texts) == f"{texts}/pipe.txt: not a regular file; take it away"
+
+
+@pytest.mark.parametrize(("mode", "name"), [(0o000, "texts/b"), (0o444, "texts/b/second.txt.gz")])
+def test_a_folder_without_permission_is_told(
+    texts: Path, monkeypatch: pytest.MonkeyPatch, mode: int, name: str
+) -> None:
+    """One that cannot be listed, and one that can be but not entered."""
+    monkeypatch.chdir(texts.parent)
+    Path().chmod(0o755)
+    Path("texts/b").chmod(mode)
+    with bound_by_permissions():
+        assert error_of(Path("texts")) == (
+            f"{name}: cannot be read: Permission denied; make it readable or take it away"
+        )
+    Path("texts/b").chmod(0o755)
 
 
 def test_a_corpus_inside_the_output_is_refused(tmp_path: Path) -> None:
