@@ -4,6 +4,7 @@ data/clean/<split>.parquet: one row a document, columns `name` and `text`, row g
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,12 +52,18 @@ def text_bytes(batch: pa.RecordBatch) -> int:
     return int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
 
 
-def open_documents(path: Path) -> pq.ParquetFile:
+@contextmanager
+def open_documents(path: Path) -> Iterator[pq.ParquetFile]:
+    """A split for reading; PipelineError where it is missing or broken, however far in."""
     try:
-        return pq.ParquetFile(path)
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow != SCHEMA:
+                columns = ", ".join(f"{field.name}: {field.type}" for field in file.schema_arrow)
+                raise pa.ArrowInvalid(f"its columns are {columns}")
+            yield file
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such file; run `dvc repro clean` to make it") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise PipelineError(
             f"{path}: not a parquet file of documents: {' '.join(str(error).split())}; "
             "run `dvc repro -f clean` to make it anew"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reprise.corpus import read_row_group
+from reprise.corpus import open_documents, read_row_group
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
 from reprise.parallel import ordered_map
@@ -125,7 +125,7 @@ def encode_split(
 
 def _tasks(path: Path, round_trips: int) -> Iterator[Task]:
     """One task a row group, with its share of the documents to check, evenly spread."""
-    with pq.ParquetFile(path) as file:
+    with open_documents(path) as file:
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     total = sum(sizes)
     count = min(round_trips, total)

@@ -55,3 +55,28 @@ def test_a_broken_split_is_told(tmp_path: Path) -> None:
     (line,) = caught.value.lines
     assert line.startswith(f"{path}: not a parquet file of documents: ")
     assert line.endswith("; run `dvc repro -f clean` to make it anew")
+
+
+def test_a_split_broken_in_its_middle_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    write(path, [TEXTS])
+    content = path.read_bytes()
+    middle = len(content) // 4
+    path.write_bytes(content[:4] + b"?" * middle + content[4 + middle :])
+    assert row_groups(path) == 1
+    with pytest.raises(PipelineError) as caught:
+        read_row_group(path, 0)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{path}: not a parquet file of documents: ")
+    assert line.endswith("; run `dvc repro -f clean` to make it anew")
+
+
+def test_a_table_of_other_columns_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    pq.write_table(pa.table({"name": ["a"], "body": [1]}), path)
+    with pytest.raises(PipelineError) as caught:
+        list(read_texts(path))
+    assert str(caught.value) == (
+        f"{path}: not a parquet file of documents: its columns are name: string, body: int64; "
+        "run `dvc repro -f clean` to make it anew"
+    )

@@ -120,3 +120,13 @@ def test_a_failed_encoding_leaves_nothing(tmp_path: Path, model: Path) -> None:
     with pytest.raises(PipelineError):
         encode_split(documents, tmp_path / "no.model", tmp_path / "out", "train", CHECK_ALL, 1)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_broken_split_is_told(tmp_path: Path, model: Path) -> None:
+    documents = tmp_path / "valid.parquet"
+    documents.write_bytes(b"PAR1 cut short")
+    with pytest.raises(PipelineError) as caught:
+        encode_split(documents, model, tmp_path / "out", "valid", CHECK_ALL, 1)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{documents}: not a parquet file of documents: ")
+    assert line.endswith("; run `dvc repro -f clean` to make it anew")
