@@ -82,10 +82,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The file's data; PipelineError where it is missing or is no JSON."""
+    """The file's data; PipelineError where it is missing, unreadable or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except OSError as error:
+        raise PipelineError(
+            f"{path}: cannot be read: {error.strerror}; move it away and run `dvc repro`"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path}: not JSON: {error}; run `dvc repro` to make it anew") from None

@@ -66,8 +66,14 @@ class Shard:
 
 
 def read_manifest(path: Path) -> list[Source]:
+    """The files that a manifest names; PipelineError where it is not what download writes."""
     manifest = read_json(path)
-    return [_source(path.parent, file) for file in manifest["files"]]
+    try:
+        return [_source(path.parent, file) for file in manifest["files"]]
+    except (KeyError, TypeError, AttributeError):
+        raise PipelineError(
+            f"{path}: not a manifest of raw files; run `dvc repro -f download` to make it anew"
+        ) from None
 
 
 def _source(folder: Path, file: Mapping[str, Any]) -> Source:

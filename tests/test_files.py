@@ -41,6 +41,14 @@ def test_missing_and_broken_json_are_told(tmp_path: Path) -> None:
         read_json(tmp_path / "a")
 
 
+def test_a_folder_in_the_place_of_json_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError) as error:
+        read_json(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: cannot be read: Is a directory; move it away and run `dvc repro`"
+    )
+
+
 def test_sha256_is_the_published_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -12,7 +12,7 @@ import pytest
 
 from reprise import raw
 from reprise.errors import PipelineError
-from reprise.raw import Reading, Shard, Source, decoded, documents_of, shards_of
+from reprise.raw import Reading, Shard, Source, decoded, documents_of, read_manifest, shards_of
 
 CHINESE = "天地玄黄"
 
@@ -266,3 +266,16 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         f"reached; {advice}"
     )
     assert error_of(source(no_table, format="parquet")).startswith(f"{no_table}: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "content", ['{"corpus": "a"}', "[]", "null", '{"files": [3]}', '{"files": [{"path": "a"}]}']
+)
+def test_a_manifest_of_another_form_is_told(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(PipelineError) as caught:
+        read_manifest(path)
+    assert str(caught.value) == (
+        f"{path}: not a manifest of raw files; run `dvc repro -f download` to make it anew"
+    )
