@@ -20,7 +20,13 @@ from reprise.cli import StageReport, command, params_option, path_option
 def main(params_path: Path, catalog: Path, out: Path, metrics: Path) -> None:
     """Bring the raw corpus here: docstrings of installed packages, or files of one's own."""
     from reprise.catalog import find_entry, is_named
-    from reprise.download import digest_of, download_docstrings, download_own, without_text
+    from reprise.download import (
+        digest_of,
+        download_docstrings,
+        download_own,
+        readable,
+        without_text,
+    )
     from reprise.files import write_json
     from reprise.parallel import worker_count
     from reprise.params.download import DownloadParams
@@ -31,7 +37,9 @@ def main(params_path: Path, catalog: Path, out: Path, metrics: Path) -> None:
     params = load_section(params_path, DownloadParams)
     workers = worker_count(load_section(params_path, RunParams).workers)
     own = Path(params.corpus).expanduser()
-    if own.exists() and not is_named(catalog, params.corpus):
+    with readable(own):
+        there = own.exists()
+    if there and not is_named(catalog, params.corpus):
         manifest = download_own(own, params, out)
     else:
         entry = find_entry(catalog, params.corpus)

@@ -224,6 +224,21 @@ def test_an_unreadable_file_is_told(place: Path) -> None:
     assert not Path("data/download/manifest.json").exists()
 
 
+def test_a_corpus_in_a_folder_without_permission_is_told(place: Path) -> None:
+    Path("texts/inner").mkdir()
+    Path("texts/inner/a.txt").write_text(sentences())
+    configure(download={"corpus": "texts/inner"})
+    run_all("download")  # all is imported while everything can be read
+    place.chmod(0o755)
+    Path("texts").chmod(0o444)
+    with bound_by_permissions():
+        assert errors_of("download") == [
+            "error: texts/inner: cannot be read: Permission denied; "
+            "make it readable or take it away"
+        ]
+    Path("texts").chmod(0o755)
+
+
 def test_missing_inputs_are_told(place: Path) -> None:
     assert errors_of("clean") == [
         "error: data/download/manifest.json: no such file; run `dvc repro` to make it"
