@@ -1,0 +1,29 @@
+"""Signals are noted, not obeyed at once."""
+
+import os
+import signal
+
+import pytest
+
+from reprise.interruption import StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_reason_to_stop(number: signal.Signals) -> None:
+    with StopRequest() as stop:
+        assert stop.reason() is None
+        os.kill(os.getpid(), number)
+        assert stop.reason() == number.name
+
+
+def test_afterwards_signals_do_what_they_did_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_end_of_the_parent_is_a_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StopRequest() as stop:
+        monkeypatch.setattr("os.getppid", lambda: 1)
+        assert stop.reason() == "the end of the process that started this one"

@@ -1,0 +1,57 @@
+"""What `auto` becomes."""
+
+import joblib
+import pytest
+import torch
+from helpers import model_params, train_params
+
+from reprise.errors import PipelineError
+from reprise.machine import fabric_for, resolve, scoring_device
+
+
+def test_auto_is_settled_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    params = train_params(device="cpu", precision="auto", threads="auto")
+    machine = resolve(params, model_params(embedding_size=256, hidden_size=256))
+    assert (machine.device, machine.precision) == ("cpu", "bf16")
+    assert machine.threads == joblib.cpu_count()
+    assert machine.torch == torch.__version__
+    assert "AMX" in machine.hardware
+
+
+def test_a_cpu_without_bf16_units_and_a_small_network_take_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = train_params(device="cpu", precision="auto")
+    large = model_params(embedding_size=256, hidden_size=256)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    assert resolve(params, large).precision == "fp32"
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    assert resolve(params, model_params(hidden_size=128)).precision == "fp32"
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    machine = resolve(train_params(precision="bf16", threads=3), model_params())
+    assert (machine.precision, machine.threads) == ("bf16", 3)
+
+
+def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.xpu.is_available", lambda: False)
+    with pytest.raises(PipelineError) as error:
+        resolve(train_params(device="xpu"), model_params())
+    assert str(error.value).startswith(
+        "train.device: found xpu, which this machine does not have; here allowed: auto, "
+    )
+
+
+def test_training_and_scoring_take_the_threads_they_are_told() -> None:
+    before = torch.get_num_threads()
+    try:
+        machine = resolve(train_params(threads=1), model_params())
+        assert fabric_for(machine).device.type == "cpu"
+        assert torch.get_num_threads() == 1
+        assert scoring_device("a device of another machine", 2).type == "cpu"
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
