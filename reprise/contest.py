@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,9 @@ class SplitResult:
     columns: Mapping[str, npt.NDArray[np.generic]]  # a number for each document
 
 
-def check_vocabulary(split: EncodedSplit, vocabulary_size: int, settings: Figures) -> None:
+def check_vocabulary(
+    split: EncodedSplit, vocabulary_size: int, settings: Mapping[str, Any]
+) -> None:
     """The ids must be those that the model learned."""
     encoded = (vocabulary_size, split.boundary)
     learned = (settings["vocabulary_size"], settings["boundary"])

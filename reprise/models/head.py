@@ -38,7 +38,11 @@ class Head(nn.Module):
 
     @property
     def rows_at_once(self) -> int:
-        return max(1, LOGITS_AT_ONCE // len(self.bias))
+        return _rows_at_once(len(self.bias))
+
+
+def _rows_at_once(vocabulary_size: int) -> int:
+    return max(1, LOGITS_AT_ONCE // vocabulary_size)
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
@@ -51,7 +55,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         device = hidden.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        rows = max(1, LOGITS_AT_ONCE // len(bias))
+        rows = _rows_at_once(len(bias))
         needs_gradient = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
         with torch.autocast(device, enabled=False):
             hidden_low, weight_low, bias_low = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
