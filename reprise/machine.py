@@ -1,5 +1,6 @@
 """What the network runs on. `auto` is resolved here, once, and the answer is written down."""
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -48,6 +49,7 @@ def resolve(train: TrainParams, model: ModelParams) -> Machine:
 def fabric_for(machine: Machine) -> Fabric:
     """Fabric on one device, with `machine`'s precision, threads and kernels that repeat."""
     torch.set_num_threads(machine.threads)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
     if machine.device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
