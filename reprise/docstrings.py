@@ -2,13 +2,14 @@
 
 import ast
 import base64
+import csv
 import hashlib
 import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
-from pathlib import Path
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path, PurePosixPath
 
 from reprise.errors import PipelineError
 
@@ -41,25 +42,29 @@ def installed(package: str) -> Distribution:
 
 
 def source_files(package: str) -> list[SourceFile]:
-    """The distribution's Python files by name, with the hashes that its RECORD gives."""
+    """The distribution's Python files by name, with the hashes that its RECORD gives.
+
+    RECORD is read here: importlib.metadata's own list leaves missing files out from Python 3.12 on.
+    """
     found = installed(package)
-    files = [file for file in found.files or () if _is_source(file)]
-    if not files:
+    rows = csv.reader((found.read_text("RECORD") or "").splitlines())
+    hashes = {row[0]: row[1] for row in rows if _is_source(PurePosixPath(row[0]))}
+    if not hashes:
         raise PipelineError(
             f"{package}: no RECORD of its files, so they cannot be verified; {_reinstall(package)}"
         )
-    return [_source_file(package, file) for file in sorted(files, key=lambda file: file.as_posix())]
+    return [_source_file(found, package, name, hashes[name]) for name in sorted(hashes)]
 
 
-def _is_source(file: PackagePath) -> bool:
+def _is_source(file: PurePosixPath) -> bool:
     return file.suffix == ".py" and ".." not in file.parts
 
 
-def _source_file(package: str, file: PackagePath) -> SourceFile:
-    if file.hash is None:
-        raise PipelineError(f"{file}: no hash in the RECORD of {package}; {_reinstall(package)}")
-    path = Path(str(file.locate()))
-    return SourceFile(package, file.as_posix(), path, file.hash.mode, file.hash.value)
+def _source_file(found: Distribution, package: str, name: str, recorded: str) -> SourceFile:
+    hash_name, _, digest = recorded.partition("=")
+    if not digest:
+        raise PipelineError(f"{name}: no hash in the RECORD of {package}; {_reinstall(package)}")
+    return SourceFile(package, name, Path(str(found.locate_file(name))), hash_name, digest)
 
 
 def _reinstall(package: str) -> str:

@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from permissions import bound_by_permissions
 from ruamel.yaml import YAML
-
-from tests.permissions import bound_by_permissions
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("download", "clean", "tokenize", "encode")

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from permissions import bound_by_permissions
 
 from reprise.download import digest_of, download_own, format_of, own_files, start_over, without_text
 from reprise.errors import PipelineError
 from reprise.files import read_json
 from reprise.params.download import DownloadParams
-from tests.permissions import bound_by_permissions
 
 ENDINGS = ".txt, .jsonl, .parquet, .txt.gz, .jsonl.gz, .parquet.gz"
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from test_tokenizer import TEXTS, params
+from test_vocabulary import split_of
 
 from reprise import corpus, encoding
 from reprise.encoding import ArrayWriter, check_round_trip, encode_split, id_dtype
 from reprise.errors import PipelineError
 from reprise.params.encode import EncodeParams
 from reprise.tokenizer import Tokenizer, train_tokenizer
-from tests.test_tokenizer import TEXTS, params
-from tests.test_vocabulary import split_of
 
 CHECK_ALL = EncodeParams(round_trip_documents=1000)
 

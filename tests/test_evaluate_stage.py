@@ -88,7 +88,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "name": "gru-8x1",
         "inputs": {},
         "parameters": 1000,
-        "settings": {"model": model.model_dump()},
+        "settings": {"model": model.model_dump(), "train": {"sequence_length": 16}},
         "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
     }
     folder = Path("data/train")
@@ -114,7 +114,7 @@ def test_it_writes_figures_samples_and_a_table() -> None:
     assert run().exit_code == 0
     assert list(outputs()) == ["documents.parquet", "samples.txt", "evaluate.json"]
     metrics = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))
-    assert set(metrics) == {"valid", "test"}
+    assert set(metrics) == {"device", "valid", "test"}
     assert metrics["test"]["documents"] == 2
     assert metrics["test"]["tokens"] == sum(len(text) + 1 for text in TEXTS["test"])
     assert metrics["test"]["words"] == 5 + 6 + 2

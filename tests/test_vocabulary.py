@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from test_tokenizer import TEXTS, params
 
 from reprise import corpus
 from reprise.corpus import SCHEMA, DocumentWriter
 from reprise.errors import PipelineError
 from reprise.tokenizer import Tokenizer, train_tokenizer
 from reprise.vocabulary import drawn_documents, hashed_places, quality, sampled_texts
-from tests.test_tokenizer import TEXTS, params
 
 
 def split_of(path: Path, texts: list[str]) -> Path:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_tokenizer import HARD, TEXTS, params
 
 from reprise.tokenizer import SPACE_MARK, Tokenizer, train_tokenizer
 from reprise.wordwise import is_wordwise
-from tests.test_tokenizer import HARD, TEXTS, params
 
 
 @pytest.fixture(scope="module")
