@@ -53,11 +53,11 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-# Columns of metrics/train.csv -> names in MLflow, which compares runs by the first one at first.
-# The groups valid/ and test/ are evaluation's.
+# Columns of metrics/train.csv -> names in MLflow, which draws a group of charts for what stands
+# before the slash, by the alphabet: loss, test, train, valid. It compares runs by the first name.
 CURVES = {
-    "train_nats_per_token": "train/nats_per_token",
-    "valid_nats_per_token": "train/valid_nats_per_token",
+    "train_nats_per_token": "loss/train_nats_per_token",
+    "valid_nats_per_token": "loss/valid_nats_per_token",
     "learning_rate": "train/learning_rate",
     "gradient_norm": "train/gradient_norm",
     "tokens": "train/tokens",
@@ -276,15 +276,20 @@ def flat(data: Mapping[str, Any], separator: str) -> dict[str, Any]:
 
 
 def figures_of(data: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers in it: {"test": {"unigram": {"bits": 2}, "context": "stream"}} ->
-    {"test/unigram_bits": 2}. MLflow shows a group of charts for what stands before the slash."""
-    return {
-        f"{group}/{name}": value
-        for group, figures in data.items()
-        if isinstance(figures, Mapping)
-        for name, value in flat(figures, "_").items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    """What a chart is worth having of, in metrics/evaluate.json: the model's figures, and of each
+    baseline the one that any two runs can be compared by.
+
+    {"test": {"perplexity_per_token": 9, "tokens": 80, "unigram": {"bits_per_byte": 3}}} ->
+    {"test/perplexity_per_token": 9, "test/unigram_bits_per_byte": 3}
+    """
+    found: dict[str, float] = {}
+    for split, figures in data.items():
+        for name, value in figures.items() if isinstance(figures, Mapping) else ():
+            if isinstance(value, Mapping):
+                found[f"{split}/{name}_bits_per_byte"] = value["bits_per_byte"]
+            elif isinstance(value, float):  # counts are whole numbers
+                found[f"{split}/{name}"] = value
+    return found
 
 
 def tracking_uri() -> str:

@@ -156,7 +156,7 @@ def test_experiments_side_by_side_are_runs_of_their_own_with_params_curves_and_f
         changes = dict(change.split("=") for change in settings[names.index(run.info.run_name)])
         assert {name: run.data.params[name] for name in changes} == changes
         assert run.info.status == "FINISHED"
-        points = client.get_metric_history(run.info.run_id, "train/nats_per_token")
+        points = client.get_metric_history(run.info.run_id, "loss/train_nats_per_token")
         assert [point.step for point in points] == list(range(5, 41, 5))
         assert run.data.metrics["test/bits_per_byte"] > 0
     bits = {run.info.run_name: run.data.metrics["test/bits_per_byte"] for run in runs}

@@ -327,8 +327,8 @@ def test_a_fresh_clone_makes_the_run_from_the_tracked_files(checkout: Path, tmp_
         "train/tokens": [(20, 1234567), (40, 2469134)],
         "train/learning_rate": [(20, 0.001), (40, 0.002)],
         "train/gradient_norm": [(20, 0.5), (40, 0.25)],
-        "train/nats_per_token": [(20, 4.5), (40, 3.5)],
-        "train/valid_nats_per_token": [(40, 3.75)],
+        "loss/train_nats_per_token": [(20, 4.5), (40, 3.5)],
+        "loss/valid_nats_per_token": [(40, 3.75)],
         "test/bits_per_byte": [(0, 1.25)],
     }
 
@@ -503,7 +503,7 @@ def test_a_row_of_the_training_log_is_sent_as_its_file_rounds_it() -> None:
     row = {"step": 3, "tokens": 1234567, "train_nats_per_token": 1.23456789, "learning_rate": 0.1}
     assert curve_points({**row, "valid_nats_per_token": None}) == {
         "train/tokens": 1234567,
-        "train/nats_per_token": 1.23457,
+        "loss/train_nats_per_token": 1.23457,
         "train/learning_rate": 0.1,
     }
 
@@ -513,8 +513,13 @@ def test_nested_settings_become_dotted_names() -> None:
     assert flat(nested, ".") == {"a.b.c": 1, "a.d": [1, 2], "e": "x"}
 
 
-def test_figures_are_the_numbers_of_a_file_of_metrics_in_a_group_for_each_split() -> None:
-    text = """{"test": {"unigram": {"bits": 2.5}, "words": 3, "context": "stream", "won": true},
-               "valid": {"words": 1}, "rounded_to": 6}"""
-    expected = {"test/unigram_bits": 2.5, "test/words": 3, "valid/words": 1}
+def test_figures_are_the_models_and_one_of_each_baseline_in_a_group_for_each_split() -> None:
+    text = """{"device": "cpu", "valid": {"bits_per_byte": 2.0},
+               "test": {"unigram": {"bits_per_byte": 2.5, "order": 1}, "words": 3, "best": "model",
+                        "bits_per_byte": 1.5, "context": "stream"}}"""
+    expected = {
+        "test/bits_per_byte": 1.5,
+        "test/unigram_bits_per_byte": 2.5,
+        "valid/bits_per_byte": 2.0,
+    }
     assert figures_of(json.loads(text)) == expected
