@@ -151,11 +151,20 @@ class Training:
         self.finished = self.finished or self.poor_validations >= self.params.patience
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint. The schedule, the data's place and randomness follow from `step`."""
+        """For a checkpoint. The schedule, the data's place and randomness follow from `step`.
+
+        PipelineError where a weight is no longer finite: that is not worth keeping.
+        """
         plain = {name: getattr(self, name) for name in self.PLAIN}
+        weights = weights_of(self.model)
+        for value in weights.values():
+            largest = value.abs().max().item()
+            if not math.isfinite(largest):
+                rate = self.optimizer.param_groups[0]["lr"]
+                raise _not_finite(self.step, "largest weight", largest, rate)
         return {
             **plain,
-            "weights": weights_of(self.model),
+            "weights": weights,
             "optimizer": self.optimizer.state_dict(),
             "carried": self.carried,
         }
@@ -170,11 +179,14 @@ class Training:
     def _check_finite(self, nats: float, norm: float, rate: float) -> None:
         for name, value in (("loss", nats), ("gradient", norm)):
             if not math.isfinite(value):
-                raise PipelineError(
-                    f"step {self.step + 1}: the {name} is {value} at learning rate {rate:g}; "
-                    "what was saved before is kept; lower train.learning_rate or "
-                    "train.clip_norm, or lengthen train.warmup_steps"
-                )
+                raise _not_finite(self.step + 1, name, value, rate)
+
+
+def _not_finite(step: int, name: str, value: float, rate: float) -> PipelineError:
+    return PipelineError(
+        f"step {step}: the {name} is {value} at learning rate {rate:g}; what was saved before is "
+        "kept; lower train.learning_rate or train.clip_norm, or lengthen train.warmup_steps"
+    )
 
 
 def step_seed(seed: int, step: int) -> int:

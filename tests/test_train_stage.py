@@ -226,11 +226,8 @@ def test_a_loss_that_is_no_number_is_one_line_and_the_last_good_checkpoint_stays
     project.set_params({"train": {"optimizer": "adamw", "clip_norm": 1.0}})
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
-    step = int(
-        re.match(
-            r"error: step (\d+): the (?:loss|gradient) is (?:nan|inf) at learning rate ", last
-        )[1]
-    )
+    what = "(?:loss|gradient|largest weight) is (?:nan|inf)"
+    step = int(re.match(rf"error: step (\d+): the {what} at learning rate ", last)[1])
     assert last.endswith(
         "; what was saved before is kept; lower train.learning_rate or "
         "train.clip_norm, or lengthen train.warmup_steps"

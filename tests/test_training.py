@@ -101,6 +101,20 @@ def test_a_loss_that_is_no_number_stops_training_and_names_step_and_rate() -> No
     )
 
 
+def test_weights_that_are_no_numbers_are_not_worth_a_checkpoint() -> None:
+    training, batches = new_training(model_params(), train_params(), SPLIT)
+    next(training.steps(batches))
+    training.state()
+    with torch.no_grad():
+        training.model.head.bias[3] = -math.inf
+    with pytest.raises(PipelineError) as error:
+        training.state()
+    assert str(error.value) == (
+        "step 1: the largest weight is inf at learning rate 0.005; what was saved before is kept; "
+        "lower train.learning_rate or train.clip_norm, or lengthen train.warmup_steps"
+    )
+
+
 def test_patience_ends_training_and_the_best_weights_stay() -> None:
     training, batches = new_training(model_params(), train_params(patience=2), SPLIT)
     best = {}
