@@ -1,0 +1,37 @@
+"""Which files can be read, by their endings: a format, perhaps packed, perhaps in an archive."""
+
+from pathlib import PurePath
+
+FORMATS = {
+    ".txt": "text",
+    ".md": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".html": "html",
+    ".htm": "html",
+}
+PACKINGS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
+ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", *(f".tar{ending}" for ending in PACKINGS))
+
+
+def packing_of(name: str) -> str | None:
+    """gzip, bz2, xz or zstd by the last ending; None for a file that is not packed."""
+    return PACKINGS.get(PurePath(name.lower()).suffix)
+
+
+def without_packing(name: str) -> str:
+    """a.txt.gz -> a.txt"""
+    return name[: -len(PurePath(name).suffix)] if packing_of(name) else name
+
+
+def format_of(name: str) -> str | None:
+    """The format by the ending below a packing's; None for archives and unknown files."""
+    return FORMATS.get(PurePath(without_packing(name).lower()).suffix)
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
