@@ -4,7 +4,6 @@ from pathlib import PurePath
 
 FORMATS = {
     ".txt": "text",
-    ".md": "text",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
