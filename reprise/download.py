@@ -2,12 +2,16 @@
 
 data/download/manifest.json
     corpus   name of the catalogue entry, or of the file or folder
-    files    path (relative to the manifest), bytes, sha256, format (text, jsonl, parquet),
-             document (file, paragraph, line; text only), text_field (jsonl, parquet), split
-    sources  where the files come from; how many others were ignored or not parsed
-    licence
+    title, language, homepage   as in the catalogue; licence
+    files    path (relative to the manifest), bytes, sha256, format (text, jsonl, json, csv,
+             parquet, html), document (file, paragraph, line, article; text only), text_field
+             (jsonl, json, csv, parquet), encoding (all but parquet), split. Packed files stay
+             packed; the members of an archive are files/<archive>/<member>.
+    sources  where the files come from, as the catalogue has it; how many others were ignored
 """
 
+import difflib
+import encodings.aliases
 import hashlib
 import logging
 import os
@@ -17,24 +21,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from reprise.catalog import Entry
+from filelock import FileLock, Timeout
+
+from reprise.archives import unpack
+from reprise.catalog import (
+    FORMATS_WITH_FIELDS,
+    DocstringsEntry,
+    FilesEntry,
+    Member,
+    PublishedFile,
+)
+from reprise.checkout import main_checkout
 from reprise.docstrings import installed, json_line, licence_of, read_shard, shards
 from reprise.errors import PipelineError
+from reprise.fetching import Wanted, address_below, fetch_all
 from reprise.files import readable_write_errors, replacing, sha256_of, write_json
-from reprise.parallel import ordered_map
+from reprise.formats import READABLE, format_of, is_archive, is_text_encoding
+from reprise.parallel import Workers, ordered_map
 from reprise.params.download import DownloadParams
 from reprise.progress import Progress
 
 log = logging.getLogger(__name__)
 
-FORMATS = {".txt": "text", ".jsonl": "jsonl", ".parquet": "parquet"}
-ENDINGS = ", ".join([*FORMATS, *(f"{ending}.gz" for ending in FORMATS)])
 DOCSTRINGS, FILES = "docstrings", "files"  # the folders that download writes
+WAITING = ".downloads"  # in the project's folder: DVC takes the output away before each run
+MIRROR = "REPRISE_MIRROR"
 COPY_BYTES = 1 << 20
 IGNORED_NAMES_TOLD = 20
 
 
-def download_docstrings(corpus: str, entry: Entry, out: Path, workers: int) -> dict[str, Any]:
+def download_docstrings(
+    corpus: str, entry: DocstringsEntry, out: Path, workers: Workers
+) -> dict[str, Any]:
     """Write out/docstrings/<package>.jsonl and the manifest, which is returned."""
     start_over(out)
     files, sources = [], []
@@ -49,7 +67,9 @@ def download_docstrings(corpus: str, entry: Entry, out: Path, workers: int) -> d
                     documents += len(shard.documents)
                     unparsed += shard.unparsed
                     progress.advance(shard.files)
-            files.append(described(out, name, "jsonl") | {"text_field": "text"})
+            reading = {"format": "jsonl", "text_field": "text", "encoding": "utf-8"}
+            facts = {"bytes": (out / name).stat().st_size, "sha256": sha256_of(out / name)}
+            files.append({"path": name, **facts, **reading, "split": None})
             sources.append(
                 {
                     "package": package,
@@ -60,17 +80,134 @@ def download_docstrings(corpus: str, entry: Entry, out: Path, workers: int) -> d
                     "documents": documents,
                 }
             )
-    manifest = {
-        "corpus": corpus,
-        "title": entry.title,
-        "language": entry.language,
-        "licence": entry.licence,
-        "homepage": entry.homepage,
-        "files": files,
-        "sources": sources,
-    }
+    manifest = _described(corpus, entry) | {"files": files, "sources": sources}
     write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def _described(corpus: str, entry: DocstringsEntry | FilesEntry) -> dict[str, Any]:
+    return {"corpus": corpus} | entry.model_dump(
+        include={"title", "language", "licence", "homepage"}
+    )
+
+
+def download_files(
+    corpus: str, entry: FilesEntry, params: DownloadParams, out: Path
+) -> dict[str, Any]:
+    """Fetch an entry's files to out/files and write the manifest, which is returned.
+
+    What comes waits in the project's folder until all is there, and is kept when this fails.
+    """
+    start_over(out)
+    waiting = main_checkout() / WAITING
+    with _alone_in(waiting):
+        fetch_all([_wanted(corpus, entry, file) for file in entry.files], waiting)
+        files, ignored = [], []
+        for file in entry.files:
+            fetched = waiting / file.sha256
+            if is_archive(file.path):
+                members, others = _unpacked_members(corpus, entry, file, fetched, params, out)
+                files += members
+                ignored += others
+                continue
+            with replacing(out / FILES / file.path) as scratch:
+                _link_or_copy(fetched, scratch)
+            facts = {"bytes": file.bytes, "sha256": file.sha256}
+            path = f"{FILES}/{file.path}"
+            files.append({"path": path, **facts, **entry.reading(file), "split": file.split})
+        addresses = dict.fromkeys(
+            source for file in entry.files for source in entry.sources_of(file)
+        )
+        sources = [{"addresses": list(addresses), **_left_out(files, ignored)}]
+        manifest = _described(corpus, entry) | {"files": files, "sources": sources}
+        write_json(out / "manifest.json", manifest)
+        for file in entry.files:
+            (waiting / file.sha256).unlink(missing_ok=True)
+    return manifest
+
+
+def _wanted(corpus: str, entry: FilesEntry, file: PublishedFile) -> Wanted:
+    name = f"{corpus}/{file.path}"
+    mirror = os.environ.get(MIRROR)
+    mirrored = address_below(from_the_project(mirror), name) if mirror else None
+    return Wanted(
+        name=name,
+        bytes=file.bytes,
+        sha256=file.sha256,
+        published=tuple(
+            address_below(from_the_project(source), file.published_path)
+            for source in entry.sources_of(file)
+        ),
+        mirrored=mirrored,
+    )
+
+
+def from_the_project(address: str) -> str:
+    """An address; a path that is relative begins at the project's folder, wherever DVC runs."""
+    if "://" in address or "::" in address:
+        return address
+    return str(main_checkout() / Path(address).expanduser())
+
+
+@contextmanager
+def _alone_in(waiting: Path) -> Iterator[None]:
+    """One download at a time: two might want the same file."""
+    with readable_write_errors(waiting):
+        waiting.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(waiting / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("download: waits for another download in %s", waiting)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        (waiting / "lock").unlink(missing_ok=True)
+        lock.release()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.unlink()
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+
+
+def _unpacked_members(
+    corpus: str,
+    entry: FilesEntry,
+    file: PublishedFile,
+    archive: Path,
+    params: DownloadParams,
+    out: Path,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """(files for the manifest, names of the members that are not used)."""
+    name = f"{corpus}/{file.path}"
+    known = {member.path: member for member in file.members or ()}
+    found, ignored = unpack(
+        archive, name, out / FILES / file.path, params, known if file.members else None
+    )
+    files = []
+    for item in found:
+        member = known.get(item.name) or Member(path=item.name)
+        try:
+            reading = entry.reading(file, member)
+        except PipelineError as error:
+            raise PipelineError(f"{name}: {error}, in the catalogue") from None
+        path = f"{FILES}/{file.path}/{item.name}"
+        facts = {"bytes": item.bytes, "sha256": item.sha256}
+        files.append({"path": path, **facts, **reading, "split": member.split})
+    return files, [f"{file.path}/{other}" for other in ignored]
+
+
+def _left_out(files: list[dict[str, Any]], ignored: list[str]) -> dict[str, Any]:
+    return {
+        "ignored": len(ignored),
+        "ignored_names": ignored[:IGNORED_NAMES_TOLD],
+        "empty": sum(file["bytes"] == 0 for file in files),
+    }
 
 
 def download_own(source: Path, params: DownloadParams, out: Path) -> dict[str, Any]:
@@ -82,31 +219,59 @@ def download_own(source: Path, params: DownloadParams, out: Path) -> dict[str, A
             f"download.corpus: {source} and the output {out} lie in one another; "
             "keep your texts in a folder of their own"
         )
+    _check_encoding(params.encoding)
     found, ignored = own_files(source)
     start_over(out)
     files = []
     for path, name in found:
         target = f"{FILES}/{name}"
-        copy(path, out / target)
-        kind = format_of(path)
-        reading = (
-            {"document": params.document} if kind == "text" else {"text_field": params.text_field}
+        if is_archive(name):
+            with readable(path):
+                members, others = unpack(path, str(path), out / target, params)
+            files += [
+                _own_file(f"{target}/{member.name}", member.bytes, member.sha256, params)
+                for member in members
+            ]
+            ignored += [f"{name}/{other}" for other in others]
+        else:
+            files.append(_own_file(target, *copy(path, out / target), params))
+    if ignored:
+        log.warning(
+            "download: %d files or linked folders ignored (%s)", len(ignored), _some(ignored)
         )
-        files.append(described(out, target, str(kind)) | reading)
     manifest = {
         "corpus": source.resolve().name,
         "licence": "not stated",
         "files": files,
-        "sources": [
-            {
-                "ignored": len(ignored),
-                "ignored_names": ignored[:IGNORED_NAMES_TOLD],
-                "empty": sum(file["bytes"] == 0 for file in files),
-            }
-        ],
+        "sources": [_left_out(files, ignored)],
     }
     write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def _own_file(path: str, size: int, sha256: str, params: DownloadParams) -> dict[str, Any]:
+    kind = format_of(path)
+    reading: dict[str, str] = {}
+    if kind == "text":
+        reading["document"] = params.document
+    if kind in FORMATS_WITH_FIELDS:
+        reading["text_field"] = params.text_field
+    if kind != "parquet":
+        reading["encoding"] = params.encoding
+    facts = {"path": path, "bytes": size, "sha256": sha256, "format": kind, "split": None}
+    return facts | reading
+
+
+def _check_encoding(name: str) -> None:
+    if is_text_encoding(name):
+        return
+    known = {alias.replace("_", "-") for alias in encodings.aliases.aliases.values()}
+    close = difflib.get_close_matches(name.lower(), sorted(known), n=1)
+    raise PipelineError(
+        f"download.encoding: found {name!r}; expected an encoding that Python knows, such as "
+        "utf-8, utf-16, latin-1, cp1252, gb18030 or big5"
+        + (f"; did you mean {close[0]}?" if close else "")
+    )
 
 
 def own_files(source: Path) -> tuple[list[tuple[Path, str]], list[str]]:
@@ -125,19 +290,15 @@ def own_files(source: Path) -> tuple[list[tuple[Path, str]], list[str]]:
     usable = [pair for pair in pairs if _is_usable(pair[1])]
     ignored = [name for _, name in pairs if not _is_usable(name)]
     if not pairs:
-        raise PipelineError(f"download.corpus: {source} is an empty folder; put {ENDINGS} there")
+        raise PipelineError(f"download.corpus: {source} is an empty folder; put {READABLE} there")
     if not usable:
         raise PipelineError(
             f"download.corpus: {source} holds no file that can be read, but {len(ignored)} others "
-            f"({_some(ignored)}); expected {ENDINGS}"
+            f"({_some(ignored)}); expected {READABLE}"
         )
     for path, _ in usable:
         with readable(path):
             _check_file(path)
-    if ignored:
-        log.warning(
-            "download: %d files or linked folders ignored (%s)", len(ignored), _some(ignored)
-        )
     return usable, ignored
 
 
@@ -158,7 +319,7 @@ def _raise(error: OSError) -> NoReturn:
 
 
 def _is_usable(name: str) -> bool:
-    return not name.endswith("/") and format_of(Path(name)) is not None
+    return not name.endswith("/") and (format_of(name) is not None or is_archive(name))
 
 
 def _check_file(path: Path) -> None:
@@ -184,34 +345,22 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def format_of(path: Path) -> str | None:
-    """text, jsonl or parquet by the file's ending, with or without .gz; None for others."""
-    name = path.name.lower().removesuffix(".gz")
-    return next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), None)
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy in pieces; a source that cannot be read is told apart from a target."""
+def copy(source: Path, target: Path) -> tuple[int, str]:
+    """Copy in pieces; (bytes, sha256). A source that cannot be read is told apart from a target."""
+    digest = hashlib.sha256()
+    size = 0
     with replacing(target) as scratch, scratch.open("wb") as file:
         for piece in _pieces(source):
             file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
 
 
 def _pieces(source: Path) -> Iterator[bytes]:
     with readable(source), source.open("rb") as file:
         while piece := file.read(COPY_BYTES):
             yield piece
-
-
-def described(out: Path, name: str, kind: str) -> dict[str, Any]:
-    path = out / name
-    return {
-        "path": name,
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-        "format": kind,
-        "split": None,
-    }
 
 
 def start_over(out: Path) -> None:
@@ -234,5 +383,7 @@ def without_text(manifest: dict[str, Any]) -> str:
     if "ignored" not in sources[0]:
         unparsed = sum(len(source["files_not_parsed"]) for source in sources)
         return f"{unparsed} files that could not be parsed"
-    (own,) = sources
-    return f"{own['ignored']} files of unknown kinds or linked folders, {own['empty']} empty files"
+    (found,) = sources
+    return (
+        f"{found['ignored']} files of unknown kinds or linked folders, {found['empty']} empty files"
+    )

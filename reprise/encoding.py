@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from reprise.corpus import open_documents, read_row_group
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
-from reprise.parallel import ordered_map
+from reprise.parallel import Workers, ordered_map
 from reprise.params.encode import EncodeParams
 from reprise.progress import Progress
 from reprise.tokenizer import DOCUMENT_END_ID, UNKNOWN_ID, Ids, Tokenizer
@@ -98,7 +98,7 @@ def encode_split(
     out: Path,
     split: str,
     params: EncodeParams,
-    workers: int,
+    workers: Workers,
 ) -> dict[str, int]:
     """Write out/<split>.npy and .parquet; the totals for metrics/encode.json."""
     totals = dict.fromkeys(("documents", *COUNTED), 0)

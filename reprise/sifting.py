@@ -1,158 +1,80 @@
-"""Raw files to clean splits: shards are cleaned in workers; duplicates are told in order, here."""
+"""Raw files to clean splits, in passes over shards that workers share.
+
+1. Each shard by itself: rules; words and keys of what passes go to the scratch folder.
+2. Equal and near duplicates over all shards, by ranges of their keys.
+3. What becomes of each document: its split, or the reason to drop it.
+4. What valid and test have in common with train: too much is an error.
+5. The splits are written, in the order of the corpus.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reprise.cleaning import REASONS, reason_to_drop, repaired, repairs, without_surrogates
-from reprise.corpus import SCHEMA, SPLITS, DocumentWriter, text_bytes
+from reprise.corpus import SPLITS, DocumentWriter, text_bytes
+from reprise.duplicates import find_duplicates
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
-from reprise.parallel import ordered_map
+from reprise.overlap import find_shared_runs
+from reprise.parallel import Workers, ordered_map
 from reprise.params.clean import CleanParams
 from reprise.progress import Progress
-from reprise.raw import Reading, Shard, Source, documents_of, shards_of
-from reprise.splits import (
-    DIGEST_BYTES,
-    TRAIN,
-    Digests,
-    SeenDigests,
-    drawn_split,
-    first_occurrences,
-    text_digest,
+from reprise.raw import Reading, Shard, Source, shards_of
+from reprise.rules import Tally, changes_of, reasons_of
+from reprise.scratch import Scratch, scratch_in
+from reprise.settlement import (
+    LATE_REASONS,
+    PAIRS_TOLD,
+    Candidates,
+    Overlap,
+    Settlement,
+    overlap_of,
+    settle,
 )
+from reprise.shard_cleaning import SAMPLE_CHARACTERS, CleanShard, Dropped, clean_shard
+from reprise.splits import TEST, VALID
 
-SAMPLE_CHARACTERS = 2000
 DROPPED_SCHEMA = pa.schema([("name", pa.string()), ("reason", pa.string()), ("text", pa.string())])
-
-
-@dataclass(frozen=True)
-class Dropped:
-    name: str
-    reason: str
-    text: str  # its first SAMPLE_CHARACTERS
+KINDS = {"exact": "exact duplicate", "near": "near duplicate", "copied": "most of its words"}
 
 
 @dataclass
-class CleanShard:
-    """What became of one shard of raw documents."""
-
-    source: Source
-    last: bool  # shard of its file
-    reading: Reading
-    documents: pa.RecordBatch  # kept so far: name, text
-    digests: Digests
-    splits: npt.NDArray[np.uint8]
-    repaired: Counter[str]
-    dropped: Counter[str]
-    samples: list[Dropped]
-
-
-def clean_shard(shard: Shard, params: CleanParams) -> CleanShard:
-    """Apply the rules to each document; duplicates are left to the one who sees all shards."""
-    reading = Reading()
-    counts: Counter[str] = Counter()
-    dropped: Counter[str] = Counter()
-    samples: list[Dropped] = []
-    names, texts, digests = [], [], []
-    for name, raw_text in documents_of(shard, reading):
-        text = repaired(raw_text, params, counts)
-        name = without_surrogates(name)[0]
-        reason = "too_many_characters" if shard.too_long else reason_to_drop(text, params)
-        if reason is None:
-            names.append(name)
-            texts.append(text)
-            digests.append(text_digest(text))
-            continue
-        dropped[reason] += 1
-        if dropped[reason] <= params.samples_per_reason:
-            samples.append(Dropped(name, reason, text[:SAMPLE_CHARACTERS]))
-    counts["invalid_bytes"] = reading.invalid_bytes
-    counts["byte_order_marks"] = reading.byte_order_marks
-    counts["line_ends"] += reading.line_ends
-    return CleanShard(
-        shard.source,
-        shard.last,
-        reading,
-        pa.record_batch([names, texts], schema=SCHEMA),
-        np.frombuffer(b"".join(digests), dtype=f"S{DIGEST_BYTES}"),
-        _splits(shard.source, digests, params),
-        counts,
-        dropped,
-        samples,
-    )
-
-
-def _splits(source: Source, digests: list[bytes], params: CleanParams) -> npt.NDArray[np.uint8]:
-    if source.split is not None:
-        return np.full(len(digests), SPLITS.index(source.split), np.uint8)
-    fractions = params.valid_fraction, params.test_fraction
-    return np.array([drawn_split(d, params.split_seed, *fractions) for d in digests], np.uint8)
-
-
-@dataclass
-class Sifter:
-    """Tells duplicates in corpus order and counts everything; 16 bytes a document of memory."""
+class Tallies:
+    """What is counted on the way, and some examples of what was dropped."""
 
     params: CleanParams
     documents: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
-    repaired: Counter[str] = field(default_factory=Counter)
+    changed: Tally = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     samples: list[Dropped] = field(default_factory=list)
-    duplicates_between_splits: int = 0
-    _seen: list[SeenDigests] = field(default_factory=lambda: [SeenDigests() for _ in SPLITS])
+    clusters: int = 0
+    overlaps: dict[str, Overlap] = field(default_factory=dict)
     _file: Reading = field(default_factory=Reading)
 
-    def take(self, shard: CleanShard) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """The shard's documents that stay, by split."""
-        self._check_encoding(shard)
-        self.repaired += shard.repaired
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return (*reasons_of(self.params), *LATE_REASONS)
+
+    def add(self, shard: CleanShard) -> None:
+        self.documents["in"] += shard.documents + sum(shard.dropped.values())
+        self.bytes["in"] += shard.reading.bytes + shard.reading.skipped_bytes
+        self.changed += shard.changed
         self.dropped += shard.dropped
         for sample in shard.samples:
-            self._sample(sample)
-        duplicate = self._duplicates(shard)
-        if self.params.drop_exact_duplicates and shard.source.split in (None, SPLITS[TRAIN]):
-            self._drop_duplicates(shard, duplicate)
-        else:  # a published valid or test stays as it was published
-            duplicate[:] = False
-        self.documents["in"] += sum(shard.dropped.values()) + len(duplicate)
-        self.bytes["in"] += shard.reading.bytes + shard.reading.skipped_bytes
-        for index, split in enumerate(SPLITS):
-            batch = shard.documents.filter(pa.array((shard.splits == index) & ~duplicate))
-            self.documents[split] += batch.num_rows
-            self.bytes[split] += text_bytes(batch)
-            yield split, batch
+            self.sample(sample)
+        self._check_encoding(shard)
 
-    def _duplicates(self, shard: CleanShard) -> npt.NDArray[np.bool_]:
-        duplicate = np.zeros(len(shard.digests), bool)
-        for index, seen in enumerate(self._seen):
-            rows = np.flatnonzero(shard.splits == index)
-            digests = shard.digests[rows]
-            fresh = first_occurrences(digests) & ~seen.holds(digests)
-            for other in self._seen:
-                if other is not seen:
-                    self.duplicates_between_splits += int(other.holds(digests[fresh]).sum())
-            seen.add(digests[fresh])
-            duplicate[rows] = ~fresh
-        return duplicate
-
-    def _drop_duplicates(self, shard: CleanShard, duplicate: npt.NDArray[np.bool_]) -> None:
-        self.dropped["exact_duplicate"] += int(duplicate.sum())
-        for row in np.flatnonzero(duplicate)[: self.params.samples_per_reason]:
-            name, text = (shard.documents.column(i)[int(row)].as_py() for i in range(2))
-            self._sample(Dropped(name, "exact_duplicate", text[:SAMPLE_CHARACTERS]))
-
-    def _sample(self, dropped: Dropped) -> None:
+    def sample(self, dropped: Dropped) -> None:
         kept = sum(sample.reason == dropped.reason for sample in self.samples)
         if kept < self.params.samples_per_reason:
             self.samples.append(dropped)
@@ -174,25 +96,35 @@ class Sifter:
                 f"{shard.source.path}: {total.invalid_bytes} bytes are not UTF-8 ({fraction:.3%} "
                 f"of the text), the first at {where} {total.first_invalid}; allowed: "
                 f"clean.max_invalid_bytes_fraction {self.params.max_invalid_bytes_fraction:g}; "
-                "convert the file to UTF-8 or raise that setting"
+                "set download.encoding, convert the file to UTF-8 or raise that setting"
             )
 
-    def check(self) -> None:
+    def settled(self, settlement: Settlement) -> None:
+        self.clusters = settlement.clusters
+        for code, reason in enumerate(LATE_REASONS, 1):
+            self.dropped[reason] = int((settlement.reasons == code).sum())
+        for code, split in enumerate(SPLITS):
+            self.documents[split] = int((settlement.splits == code).sum())
+        self._check()
+
+    def _check(self) -> None:
         """PipelineError where too little is left, or too little of it in a split."""
-        read, dropped = self.documents["in"], sum(self.dropped.values())
+        read = self.documents["in"]
+        dropped = sum(self.dropped[reason] for reason in self.reasons[:-1])
         if not read:
             raise PipelineError(
                 "clean: the corpus holds no document; put text into the files that "
                 "download.corpus names"
             )
         if dropped > self.params.max_dropped_fraction * read:
-            reasons = ", ".join(f"{reason} {self.dropped[reason]}" for reason in REASONS)
+            reasons = ", ".join(f"{r} {self.dropped[r]}" for r in self.reasons if self.dropped[r])
             raise PipelineError(
                 f"clean: {dropped} of {read} documents were dropped ({reasons}); allowed: "
                 f"clean.max_dropped_fraction {self.params.max_dropped_fraction:g}; look at the "
-                "corpus, at the limits in clean and at download.document"
+                "corpus, at data/clean/dropped.parquet of an earlier run, at the limits in clean "
+                "and at download.document"
             )
-        kept = read - dropped
+        kept = sum(self.documents[split] for split in SPLITS)
         if kept < len(SPLITS):
             raise PipelineError(
                 f"clean: {kept} documents are left, fewer than the {len(SPLITS)} splits "
@@ -207,45 +139,122 @@ class Sifter:
 
     def summary(self) -> dict[str, Any]:
         """metrics/clean.json"""
-        kept = {split: self.documents[split] for split in SPLITS}
-        kinds = ["invalid_bytes", "byte_order_marks", *(name for name, _ in repairs(self.params))]
+        changes = ("invalid_bytes", "byte_order_marks", *changes_of(self.params))
         return {
-            "documents": {"in": self.documents["in"], "kept": sum(kept.values()), **kept},
-            "bytes": {
-                "in": self.bytes["in"],
-                "kept": sum(self.bytes[split] for split in SPLITS),
-                **{split: self.bytes[split] for split in SPLITS},
-            },
-            "dropped": {reason: self.dropped[reason] for reason in REASONS},
-            "repaired": {kind: self.repaired[kind] for kind in kinds},
-            "duplicates_between_splits": self.duplicates_between_splits,
+            "documents": self._by_split(self.documents),
+            "bytes": self._by_split(self.bytes),
+            "dropped": {reason: self.dropped[reason] for reason in self.reasons},
+            "changed": {kind: self.changed[kind] for kind in changes},
+            "near_duplicate_clusters": self.clusters,
+            "overlap": {split: overlap.figures() for split, overlap in self.overlaps.items()},
         }
 
+    def _by_split(self, counts: Counter[str]) -> dict[str, int]:
+        kept = {split: counts[split] for split in SPLITS}
+        return {"in": counts["in"], "kept": sum(kept.values()), **kept}
 
-def sift(sources: Iterable[Source], params: CleanParams, out: Path, workers: int) -> Sifter:
+
+def sift(sources: Iterable[Source], params: CleanParams, out: Path, workers: Workers) -> Tallies:
     """Write <split>.parquet and dropped.parquet to `out`, all of them or none."""
-    sifter = Sifter(params)
-    shards = (shard for source in sources for shard in shards_of(source, params.max_characters))
-    with ExitStack() as stack, Progress("clean", None, "documents") as progress:
+    tallies = Tallies(params)
+    with scratch_in(out) as scratch:
+        candidates = _clean_shards(sources, params, scratch, workers, tallies)
+        groups = find_duplicates(scratch, len(candidates.draws), params, workers)
+        settlement = settle(candidates, groups, params)
+        tallies.settled(settlement)
+        runs = find_shared_runs(scratch, settlement.splits, params.overlap_ngram_words, workers)
+        tallies.overlaps = {
+            SPLITS[split]: overlap_of(split, settlement, runs, params.overlap_ngram_fraction)
+            for split in (VALID, TEST)
+        }
+        _check_overlaps(tallies.overlaps, params, scratch)
+        _write(settlement, scratch, out, tallies)
+    return tallies
+
+
+def _clean_shards(
+    sources: Iterable[Source],
+    params: CleanParams,
+    scratch: Scratch,
+    workers: Workers,
+    tallies: Tallies,
+) -> Candidates:
+    raw: Iterator[tuple[int, Shard]] = enumerate(
+        shard for source in sources for shard in shards_of(source, params.max_characters)
+    )
+    found = [Candidates.none()]
+    with Progress("clean", None, "documents") as progress:
+        for shard in ordered_map(
+            partial(clean_shard, params=params, scratch=scratch), raw, workers
+        ):
+            tallies.add(shard)
+            progress.advance(shard.documents)
+            found.append(Candidates.of(shard))
+    scratch.save_starts([len(candidates.draws) for candidates in found[1:]])
+    return Candidates.joined(found)
+
+
+def _check_overlaps(overlaps: dict[str, Overlap], params: CleanParams, scratch: Scratch) -> None:
+    faults = []
+    for split, overlap in overlaps.items():
+        if overlap.fraction <= params.max_overlap:
+            continue
+        faults.append(
+            f"clean: {overlap.overlapping} of {overlap.documents} documents of {split} "
+            f"({overlap.fraction:.2%}) are in train too ({len(overlap.exact)} exact duplicates, "
+            f"{len(overlap.near)} near duplicates, {len(overlap.copied)} by their words); allowed: "
+            f"clean.max_overlap {params.max_overlap:g}; take them out of one of the two, or raise "
+            "that setting"
+        )
+        pairs = list(overlap.pairs())
+        faults += [
+            f"{split}: {_name(document, scratch)} is in train as {_name(other, scratch)} "
+            f"({KINDS[kind]})"
+            for kind, document, other in pairs[:PAIRS_TOLD]
+        ]
+        if len(pairs) > PAIRS_TOLD:
+            faults.append(f"{split}: and {len(pairs) - PAIRS_TOLD} more")
+    if faults:
+        raise PipelineError(*faults)
+
+
+def _name(document: int, scratch: Scratch) -> str:
+    shard, place = scratch.place(document)
+    name: str = scratch.load_documents(shard)["name"][place].as_py()
+    return name
+
+
+def _write(settlement: Settlement, scratch: Scratch, out: Path, tallies: Tallies) -> None:
+    with ExitStack() as stack, Progress("write", len(settlement.splits), "documents") as progress:
         paths = {
             name: stack.enter_context(replacing(out / f"{name}.parquet"))
             for name in (*SPLITS, "dropped")
         }
         writers = {split: DocumentWriter(paths[split]) for split in SPLITS}
-        for shard in ordered_map(partial(clean_shard, params=params), shards, workers):
-            before = sifter.documents["in"]
-            for split, batch in sifter.take(shard):
+        for shard, (low, high) in enumerate(pairwise(scratch.starts.tolist())):
+            documents = scratch.load_documents(shard)
+            for code, split in enumerate(SPLITS):
+                batch = documents.filter(pa.array(settlement.splits[low:high] == code))
+                tallies.bytes[split] += text_bytes(batch)
                 with readable_write_errors(out / f"{split}.parquet"):
                     writers[split].write(batch)
-            progress.advance(sifter.documents["in"] - before)
-        sifter.check()
+            for code, reason in enumerate(LATE_REASONS, 1):
+                places = np.flatnonzero(settlement.reasons[low:high] == code)
+                for place in places[: tallies.params.samples_per_reason].tolist():
+                    name, text = (column[place].as_py() for column in documents.columns)
+                    tallies.sample(Dropped(name, reason, text[:SAMPLE_CHARACTERS]))
+            progress.advance(high - low)
         for split, writer in writers.items():
             with readable_write_errors(out / f"{split}.parquet"):
                 writer.close()
-        _write_dropped(sifter.samples, paths["dropped"])
-    return sifter
+        _write_dropped(tallies, paths["dropped"])
 
 
-def _write_dropped(samples: list[Dropped], path: Path) -> None:
-    rows = [vars(sample) for reason in REASONS for sample in samples if sample.reason == reason]
+def _write_dropped(tallies: Tallies, path: Path) -> None:
+    rows = [
+        vars(sample)
+        for reason in tallies.reasons
+        for sample in tallies.samples
+        if sample.reason == reason
+    ]
     pq.write_table(pa.Table.from_pylist(rows, DROPPED_SCHEMA), path, compression="zstd")

@@ -3,7 +3,8 @@
 in   data/download/manifest.json, and the files it names
 out  data/clean/<split>.parquet    one row a document: name, text
      data/clean/dropped.parquet    some dropped documents of each reason: name, reason, text
-     metrics/clean.json            documents and bytes in and kept, dropped by reason, repairs
+     metrics/clean.json            documents and bytes in and kept, dropped by reason, what was
+                                   changed, what valid and test have in common with train
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ from reprise.cli import StageReport, command, params_option, path_option
 def main(params_path: Path, manifest: Path, out: Path, metrics: Path) -> None:
     """Turn raw files into clean documents in three splits."""
     from reprise.files import write_json
-    from reprise.parallel import worker_count
+    from reprise.parallel import workers_of
     from reprise.params.clean import CleanParams
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
@@ -28,14 +29,14 @@ def main(params_path: Path, manifest: Path, out: Path, metrics: Path) -> None:
 
     report = StageReport("clean")
     params = load_section(params_path, CleanParams)
-    workers = worker_count(load_section(params_path, RunParams).workers)
+    workers = workers_of(load_section(params_path, RunParams))
     summary = sift(read_manifest(manifest), params, out, workers).summary()
     write_json(metrics, summary)
-    documents, sizes = summary["documents"], summary["bytes"]
+    documents, sizes, dropped = summary["documents"], summary["bytes"], summary["dropped"]
     report.close(
         read=f"{documents['in']:,} documents, {sizes['in'] / 1e6:.1f} MB",
         wrote=f"{documents['kept']:,} documents, {sizes['kept'] / 1e6:.1f} MB",
-        dropped=", ".join(f"{count:,} {reason}" for reason, count in summary["dropped"].items()),
+        dropped=", ".join(f"{n:,} {reason}" for reason, n in dropped.items() if n) or "nothing",
     )
 
 

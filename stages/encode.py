@@ -24,7 +24,7 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
     from reprise.corpus import SPLITS
     from reprise.encoding import encode_split
     from reprise.files import write_json
-    from reprise.parallel import worker_count
+    from reprise.parallel import workers_of
     from reprise.params.encode import EncodeParams
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
@@ -32,7 +32,7 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
 
     report = StageReport("encode")
     params = load_section(params_path, EncodeParams)
-    workers = worker_count(load_section(params_path, RunParams).workers)
+    workers = workers_of(load_section(params_path, RunParams))
     totals = {
         split: encode_split(documents / f"{split}.parquet", model, out, split, params, workers)
         for split in SPLITS

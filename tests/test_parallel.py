@@ -1,6 +1,8 @@
 """Ordered maps over processes."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from reprise.errors import PipelineError
-from reprise.parallel import ITEMS_AHEAD_PER_WORKER, ordered_map, worker_count
+from reprise.parallel import ITEMS_AHEAD_PER_WORKER, Engine, ordered_map, workers_of
+from reprise.params.run import RunParams
 
 
 def square_later(number: int) -> int:
@@ -54,9 +57,66 @@ def test_an_error_for_people_comes_through_with_its_lines(workers: int) -> None:
     assert caught.value.lines == ("item 7 is wrong; mend it", "and look at the others")
 
 
-def test_a_number_of_workers_is_taken_as_it_is_and_auto_is_the_cores_at_hand() -> None:
-    assert worker_count(3) == 3
-    assert worker_count("auto") == len(os.sched_getaffinity(0))
+def run_params(**changed: object) -> RunParams:
+    settings = {"workers": 2, "engine": "loky", "engine_address": None, "tracking": False}
+    return RunParams.model_validate(settings | {"experiment": "tests"} | changed)
+
+
+def test_the_engine_is_what_the_settings_say() -> None:
+    assert workers_of(run_params()) == Engine(2, "loky", None)
+    found = workers_of(run_params(workers="auto", engine="dask", engine_address="tcp://a:1"))
+    assert found == Engine("auto", "dask", "tcp://a:1")
+
+
+def test_auto_takes_the_cores_at_hand() -> None:
+    assert list(ordered_map(square_later, range(4), Engine("auto"))) == [0, 1, 4, 9]
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"engine": "dask"}, "engine dask needs engine_address, such as tcp://127.0.0.1:8786"),
+        (
+            {"engine_address": "auto"},
+            "engine_address is 'auto', but engine loky works on this machine; set engine to dask "
+            "or ray, or engine_address to null",
+        ),
+    ],
+)
+def test_an_engine_and_an_address_belong_together(changed: dict[str, object], line: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(line)):
+        run_params(**changed)
+
+
+def die_once(item: tuple[int, str]) -> int:
+    number, flag = item
+    if number == 5 and not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def test_what_a_killed_worker_had_in_hand_is_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [(number, str(tmp_path / "died")) for number in range(30)]
+    assert list(ordered_map(die_once, items, 2)) == [number**2 for number in range(30)]
+    assert (tmp_path / "died").exists()
+    assert caplog.messages == ["a worker process was ended by the system; its work is done again"]
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_workers_that_are_killed_again_and_again_are_told() -> None:
+    with pytest.raises(PipelineError) as caught:
+        list(ordered_map(die, range(4), 2))
+    assert str(caught.value) == (
+        "a worker process was ended by the system 3 times in a row; most likely memory ran out: "
+        "lower run.workers, or end other programs, and run the same command again"
+    )
 
 
 PARENT = """

@@ -1,5 +1,6 @@
 """Faults in params.yaml: all at once, one line each."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from project import ROOT
 from ruamel.yaml import YAML
 
 from reprise.errors import PipelineError
+from reprise.params.base import Section
 from reprise.params.clean import CleanParams
 from reprise.params.evaluate import EvaluateParams
 from reprise.params.loading import SECTIONS, load_section, section_schema
@@ -34,11 +36,19 @@ def committed(*changes: tuple[str, str]) -> str:
 def test_committed_settings_are_sound_and_every_one_is_explained(path: Path) -> None:
     for name in SECTIONS:
         section = load_section(path, section_schema(name))
-        for key in type(section).model_fields:
+        for key in _settings(section):
             line = next(
                 line for line in _lines_of_section(path, name) if line.strip().startswith(f"{key}:")
             )
             assert "# " in line, f"{name}.{key} has no comment"
+
+
+def _settings(section: Section) -> Iterator[str]:
+    """The names of all settings, those of inner sections too."""
+    for key, value in section:
+        yield key
+        if isinstance(value, Section):
+            yield from _settings(value)
 
 
 def _lines_of_section(path: Path, name: str) -> list[str]:
@@ -103,6 +113,11 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
             "clean: min_characters 9 is above max_characters 8; lower one or raise the other",
         ),
         (
+            "clean",
+            {"rules": ["length", "unicode", "length"]},
+            "clean: rules: length stands there 2 times; name it once",
+        ),
+        (
             "evaluate",
             {"window": 8, "stride": 9},
             "evaluate: stride 9 is above window 8; tokens would be left out",
@@ -118,6 +133,74 @@ def test_settings_at_odds_with_each_other_are_told(
     with (tmp_path / "changed.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     assert lines_for(tmp_path, (tmp_path / "changed.yaml").read_text(encoding="utf-8")) == [line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            lambda clean: clean["rules"].append("lenght"),
+            [
+                "clean.rules: found 'lenght'; input should be 'encoding', 'control_characters', "
+                "'unicode', 'space_marks', 'trailing_blanks', 'outer_lines', 'markup', "
+                "'boilerplate', 'length', 'language', 'repetition', 'quality', 'c4' or "
+                "'personal_data'; did you mean length?"
+            ],
+        ),
+        (
+            lambda clean: clean.update(rules="length"),
+            ["clean.rules: found 'length'; input should be a list"],
+        ),
+        (
+            lambda clean: clean["language"].update(min_score=2, languages=["en", "zhh"]),
+            [
+                "clean.language.languages: found 'zhh'; allowed: a list of codes that fastText's "
+                "lid.176 knows, such as [en, zh], or []; did you mean zh?",
+                "clean.language.min_score: found 2; input should be less than or equal to 1",
+            ],
+        ),
+        (
+            lambda clean: clean["c4"].update(min_sentence=3, bad_words=[""]),
+            [
+                "clean.c4.bad_words: found ''; string should have at least 1 character",
+                "clean.c4.min_sentence: no such setting; allowed: end_marks_needed, "
+                "min_line_words, min_sentences, curly_brackets_allowed, bad_words; did you mean "
+                "min_sentences?",
+            ],
+        ),
+        (
+            lambda clean: clean["c4"].pop("bad_words"),
+            ["clean.c4.bad_words: missing; expected a list"],
+        ),
+        (
+            lambda clean: clean.pop("language"),
+            ["clean.language: missing; expected the settings languages, min_score"],
+        ),
+        (
+            lambda clean: clean.update(language=None),
+            ["clean.language: found nothing; expected the settings languages, min_score"],
+        ),
+        (
+            lambda clean: clean["quality"].update(
+                min_words=9, max_words=8, stop_words=["The", "the"], min_stop_words=2
+            ),
+            [
+                "clean.quality: min_words 9 is above max_words 8; lower one or raise the other",
+                "clean.quality: min_stop_words 2 is more than the 1 different stop_words; lower "
+                "it or add words",
+            ],
+        ),
+    ],
+)
+def test_faults_in_inner_sections_and_lists_are_told_with_dotted_names(
+    tmp_path: Path, changes: Callable[[Any], None], lines: list[str]
+) -> None:
+    yaml = YAML()
+    params = yaml.load(committed())
+    changes(params["clean"])
+    with (tmp_path / "changed.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+    assert lines_for(tmp_path, (tmp_path / "changed.yaml").read_text(encoding="utf-8")) == lines
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:

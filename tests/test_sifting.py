@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from clean_settings import clean_params
 
-from reprise import raw
+from reprise.raw import shards as raw_shards
 from reprise.corpus import SPLITS
 from reprise.errors import PipelineError
 from reprise.params.clean import CleanParams
@@ -19,22 +20,27 @@ from reprise.sifting import sift
 WORDS = [f"document number {i} says something" for i in range(60)]
 
 
+MENDING = ["encoding", "unicode", "control_characters", "space_marks", "trailing_blanks"]
+
+
 def params(**changed: object) -> CleanParams:
-    return CleanParams.model_validate(
-        {
-            "max_invalid_bytes_fraction": 0.01,
-            "unicode_form": "NFC",
-            "min_characters": 5,
-            "max_characters": 1000,
-            "drop_exact_duplicates": True,
-            "max_dropped_fraction": 0.9,
-            "valid_fraction": 0.2,
-            "test_fraction": 0.2,
-            "split_seed": 1,
-            "samples_per_reason": 2,
-        }
-        | changed
-    )
+    settings: dict[str, object] = {
+        "rules": [*MENDING, "outer_lines", "length"],
+        "max_invalid_bytes_fraction": 0.01,
+        "unicode_form": "NFC",
+        "min_characters": 5,
+        "max_characters": 1000,
+        "drop_exact_duplicates": True,
+        "near_duplicates": "off",
+        "max_dropped_fraction": 0.9,
+        "valid_fraction": 0.2,
+        "test_fraction": 0.2,
+        "split_seed": 1,
+        "fraction": 1.0,
+        "max_overlap": 1.0,
+        "samples_per_reason": 2,
+    }
+    return clean_params(**(settings | changed))
 
 
 def lines(path: Path, texts: list[str] | bytes, split: str | None = None) -> Source:
@@ -56,9 +62,11 @@ def test_every_document_is_in_one_split_or_counted_as_dropped(tmp_path: Path) ->
     assert summary["documents"]["in"] == 66
     assert summary["documents"]["kept"] == 60
     assert summary["dropped"] == {
-        "too_few_characters": 3,
         "too_many_characters": 1,
+        "too_few_characters": 3,
         "exact_duplicate": 2,
+        "near_duplicate": 0,
+        "outside_fraction": 0,
     }
     assert summary["bytes"]["kept"] == sum(map(len, WORDS))
     assert summary["bytes"]["in"] == (tmp_path / "a.txt").stat().st_size
@@ -66,9 +74,9 @@ def test_every_document_is_in_one_split_or_counted_as_dropped(tmp_path: Path) ->
     counts = {split: len(table(tmp_path, split)) for split in SPLITS}
     assert counts == {split: summary["documents"][split] for split in SPLITS}
     assert table(tmp_path, "dropped") == [
+        {"name": "a.txt:63", "reason": "too_many_characters", "text": "x" * 1001},
         {"name": "a.txt:61", "reason": "too_few_characters", "text": "abc"},
         {"name": "a.txt:64", "reason": "too_few_characters", "text": "ab"},
-        {"name": "a.txt:63", "reason": "too_many_characters", "text": "x" * 1001},
         {"name": "a.txt:62", "reason": "exact_duplicate", "text": WORDS[3]},
         {"name": "a.txt:66", "reason": "exact_duplicate", "text": WORDS[3]},
     ]
@@ -82,7 +90,7 @@ def test_splits_keep_the_corpus_order(tmp_path: Path) -> None:
 
 
 def test_workers_and_shards_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw, "SHARD_BYTES", 100)
+    monkeypatch.setattr(raw_shards, "SHARD_BYTES", 100)
     source = lines(tmp_path / "a.txt", [*WORDS, *WORDS[:20], "天" * 9, "ab"])
     names = [f"{name}.parquet" for name in (*SPLITS, "dropped")]
     for workers in (1, 3):
@@ -112,7 +120,8 @@ def test_published_splits_are_kept_as_published(tmp_path: Path) -> None:
         "valid": ["valid only", "valid only"],
         "test": ["common", "test only"],
     }
-    assert summary["duplicates_between_splits"] == 1
+    assert summary["overlap"]["test"]["exact_duplicates"] == 1
+    assert summary["overlap"]["valid"]["overlapping_documents"] == 0
     assert summary["dropped"]["exact_duplicate"] == 1
 
 
@@ -120,25 +129,95 @@ def test_duplicates_can_stay_and_fall_to_one_split(tmp_path: Path) -> None:
     source = lines(tmp_path / "a.txt", WORDS * 2)
     summary = sift([source], params(drop_exact_duplicates=False), tmp_path, 1).summary()
     assert summary["documents"]["kept"] == 120
-    assert summary["duplicates_between_splits"] == 0
+    assert all(split["exact_duplicates"] == 0 for split in summary["overlap"].values())
 
 
 def test_repairs_are_counted(tmp_path: Path) -> None:
     text = "\ufeff" + "\r\n".join([*WORDS, "nul \x00 here", "mark \u2581 here", "a cafe\u0301 "])
     source = lines(tmp_path / "a.txt", text.encode() + b"\nbroken \xff byte")
-    assert sift([source], params(), tmp_path, 1).summary()["repaired"] == {
+    assert sift([source], params(), tmp_path, 1).summary()["changed"] == {
         "invalid_bytes": 1,
         "byte_order_marks": 1,
         "line_ends": 62,
         "lone_surrogates": 0,
+        "lines_in_wrong_encoding": 0,
+        "documents_in_other_unicode_form": 1,
         "control_characters": 1,
         "u2581_to_underscore": 1,
-        "documents_in_other_unicode_form": 1,
-        "documents_with_outer_blanks": 1,
+        "documents_with_trailing_blanks": 1,
+        "documents_with_blank_outer_lines": 0,
     }
     assert {"nul  here", "mark _ here", "a caf\u00e9", "broken \ufffd byte"} <= set(
         placed(tmp_path)
     )
+
+
+SENTENCES = [f"The {i} birds of the {i * 7 % 61} trees sing {i * i} songs" for i in range(300)]
+LONG = ["; ".join(SENTENCES[i : i + 12]) for i in range(0, 300, 12)]
+
+
+def with_one_word_changed(text: str) -> str:
+    return text.replace("songs", "hymns", 1)
+
+
+def test_near_duplicates_are_dropped_and_counted_and_never_straddle(tmp_path: Path) -> None:
+    texts = [*LONG, *map(with_one_word_changed, LONG)]
+    source = lines(tmp_path / "a.txt", texts)
+    summary = sift([source], params(near_duplicates="drop"), tmp_path, 1).summary()
+    assert summary["dropped"]["near_duplicate"] == summary["near_duplicate_clusters"] == len(LONG)
+    assert sorted(placed(tmp_path)) == sorted(LONG)
+    kept = sift([source], params(near_duplicates="keep"), tmp_path, 1).summary()
+    assert kept["documents"]["kept"] == len(texts)
+    splits = placed(tmp_path)
+    assert all(splits[text] == splits[with_one_word_changed(text)] for text in LONG)
+    assert len(set(splits.values())) == 3
+
+
+def test_too_much_overlap_of_published_splits_is_told_with_the_pairs(tmp_path: Path) -> None:
+    sources = [
+        lines(tmp_path / "train.txt", [*LONG, "a passage before " + LONG[3] + " and after it " * 9], "train"),
+        lines(tmp_path / "valid.txt", WORDS, "valid"),
+        lines(tmp_path / "test.txt", [*WORDS[:7], LONG[0], with_one_word_changed(LONG[1])], "test"),
+    ]
+    with pytest.raises(PipelineError) as caught:
+        sift(sources, params(near_duplicates="keep", max_overlap=0.2, min_characters=1), tmp_path / "out", 1)
+    assert caught.value.lines == (
+        "clean: 2 of 9 documents of test (22.22%) are in train too (1 exact duplicates, 1 near "
+        "duplicates, 0 by their words); allowed: clean.max_overlap 0.2; take them out of one of "
+        "the two, or raise that setting",
+        "test: test.txt:8 is in train as train.txt:1 (exact duplicate)",
+        "test: test.txt:9 is in train as train.txt:2 (near duplicate)",
+    )
+    assert not list((tmp_path / "out").iterdir())
+    summary = sift(sources, params(near_duplicates="keep", max_overlap=0.3), tmp_path, 1).summary()
+    assert summary["overlap"]["test"]["overlap"] == round(2 / 9, 6)
+    assert summary["overlap"]["test"]["documents_with_shared_ngrams"] == 2
+
+
+def test_a_passage_of_train_in_test_is_found_by_its_words(tmp_path: Path) -> None:
+    sources = [
+        lines(tmp_path / "train.txt", [LONG[0] + "; " + LONG[1] + "; " + LONG[2], *WORDS], "train"),
+        lines(tmp_path / "valid.txt", WORDS, "valid"),
+        lines(tmp_path / "test.txt", [LONG[1]], "test"),
+    ]
+    settings = params(near_duplicates="keep", max_characters=10_000)
+    overlap = sift(sources, settings, tmp_path, 1).overlaps["test"]
+    assert (overlap.exact, overlap.near, list(overlap.copied.values())) == ({}, {}, [0])
+
+
+def test_smaller_fractions_of_train_lie_in_larger_ones_and_valid_and_test_stay(
+    tmp_path: Path,
+) -> None:
+    source = lines(tmp_path / "a.txt", WORDS)
+    found = []
+    for fraction in (0.2, 0.5, 1.0):
+        summary = sift([source], params(fraction=fraction), tmp_path, 1).summary()
+        assert summary["dropped"]["outside_fraction"] == 60 - summary["documents"]["kept"]
+        found.append({split: [row["text"] for row in table(tmp_path, split)] for split in SPLITS})
+    assert found[0]["test"] == found[1]["test"] == found[2]["test"]
+    assert found[0]["valid"] == found[1]["valid"] == found[2]["valid"]
+    small, middle, all_of_train = (set(splits["train"]) for splits in found)
+    assert small < middle < all_of_train
 
 
 def error_of(tmp_path: Path, sources: list[Source], **changed: object) -> str:
@@ -154,7 +233,7 @@ def test_too_many_invalid_bytes_are_told_by_file_and_byte(tmp_path: Path) -> Non
     bad = lines(tmp_path / "b.txt", b"0123456789\n" * 9 + b"\xe9\xe9\n")
     assert error_of(tmp_path, [good, bad]) == (
         f"{tmp_path}/b.txt: 2 bytes are not UTF-8 (1.961% of the text), the first at byte 99; "
-        "allowed: clean.max_invalid_bytes_fraction 0.01; "
+        "allowed: clean.max_invalid_bytes_fraction 0.01; set download.encoding, "
         "convert the file to UTF-8 or raise that setting"
     )
 
@@ -162,11 +241,11 @@ def test_too_many_invalid_bytes_are_told_by_file_and_byte(tmp_path: Path) -> Non
 def test_the_limit_on_invalid_bytes_is_of_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw, "SHARD_BYTES", 10)
+    monkeypatch.setattr(raw_shards, "SHARD_BYTES", 10)
     good = lines(tmp_path / "a.txt", WORDS)
     bad = lines(tmp_path / "b.txt", b"\xe9\n" + b"0123456789\n" * 9)
     sifter = sift([good, bad], params(max_invalid_bytes_fraction=0.0100), tmp_path, 1)
-    assert sifter.summary()["repaired"]["invalid_bytes"] == 1
+    assert sifter.summary()["changed"]["invalid_bytes"] == 1
 
 
 def test_a_long_line_in_a_valid_file_is_dropped_and_all_its_bytes_came_in(tmp_path: Path) -> None:
@@ -175,7 +254,7 @@ def test_a_long_line_in_a_valid_file_is_dropped_and_all_its_bytes_came_in(tmp_pa
     summary = sift([source], settings, tmp_path, 1).summary()
     assert summary["dropped"]["too_many_characters"] == 1
     assert summary["documents"]["kept"] == 61
-    assert summary["repaired"]["invalid_bytes"] == 0
+    assert summary["changed"]["invalid_bytes"] == 0
     assert summary["bytes"]["in"] == (tmp_path / "a.txt").stat().st_size
 
 
@@ -188,9 +267,9 @@ def test_an_empty_corpus_is_told(tmp_path: Path) -> None:
 def test_too_much_dropped_is_told_by_reason(tmp_path: Path) -> None:
     source = lines(tmp_path / "a.txt", ["ab", "cd", "some text", "some text"])
     assert error_of(tmp_path, [source], max_dropped_fraction=0.5) == (
-        "clean: 3 of 4 documents were dropped (too_few_characters 2, too_many_characters 0, "
-        "exact_duplicate 1); allowed: clean.max_dropped_fraction 0.5; look at the corpus, at the "
-        "limits in clean and at download.document"
+        "clean: 3 of 4 documents were dropped (too_few_characters 2, exact_duplicate 1); allowed: "
+        "clean.max_dropped_fraction 0.5; look at the corpus, at data/clean/dropped.parquet of an "
+        "earlier run, at the limits in clean and at download.document"
     )
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from reprise.commands.catalog import catalog
 from reprise.commands.check import check
 from reprise.commands.deps import deps
 from reprise.commands.ui import ui
@@ -12,6 +13,7 @@ def reprise() -> None:
     """What people do beside the pipeline, which is run by `dvc repro`."""
 
 
+reprise.add_command(catalog)
 reprise.add_command(check)
 reprise.add_command(deps)
 reprise.add_command(ui)

@@ -84,8 +84,12 @@ def _faults(path: Path, data: Mapping[str, Any]) -> list[str]:
 
 
 def _fault_lines(section: str, schema: type[Section], fault: Any) -> list[str]:
-    location = [str(part) for part in fault["loc"]]
+    location = list(fault["loc"])
     kind, message, found = fault["type"], fault["msg"], fault["input"]
+    while location and (inner := _inner_section(schema, location[0])):
+        if kind == "missing" and len(location) == 1:
+            break
+        section, schema = f"{section}.{location.pop(0)}", inner
     names = list(schema.model_fields)
     if kind == "value_error":  # rules between settings, written by us
         rules = message.removeprefix("Value error, ").splitlines()
@@ -93,20 +97,40 @@ def _fault_lines(section: str, schema: type[Section], fault: Any) -> list[str]:
     if not location:
         found = "nothing" if found is None else repr(found)
         return [f"{section}: found {found}; expected the settings {', '.join(names)}"]
-    dotted = ".".join([section, *location])
+    setting, *place = location
+    dotted = f"{section}.{setting}"
     if kind == "extra_forbidden":
-        allowed = f"allowed: {', '.join(names)}{_nearest(location[-1], names)}"
+        allowed = f"allowed: {', '.join(names)}{_nearest(str(setting), names)}"
         return [f"{dotted}: no such setting; {allowed}"]
-    field = schema.model_fields[location[0]]
+    field = schema.model_fields[str(setting)]
     if kind == "missing":
-        expected = field.description or KINDS.get(str(field.annotation), "a value")
-        return [f"{dotted}: missing; expected {expected}"]
-    if len(location) > 1 and field.description:
-        return [f"{section}.{location[0]}: found {found!r}; allowed: {field.description}"]
-    line = f"{dotted}: found {found!r}; {message[0].lower()}{message[1:]}"
-    if get_origin(field.annotation) is Literal:
-        line += _nearest(str(found), [str(choice) for choice in get_args(field.annotation)])
-    return [line]
+        return [f"{dotted}: missing; expected {field.description or _kind(field.annotation)}"]
+    choices = _choices(field.annotation) if kind == "literal_error" else []
+    nearest = _nearest(str(found), choices)
+    if place and field.description:
+        return [f"{dotted}: found {found!r}; allowed: {field.description}{nearest}"]
+    message = message.replace("valid tuple", "list")
+    return [f"{dotted}: found {found!r}; {message[0].lower()}{message[1:]}{nearest}"]
+
+
+def _inner_section(schema: type[Section], setting: Any) -> type[Section] | None:
+    """The schema of a setting that is a section itself."""
+    field = schema.model_fields.get(str(setting))
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _kind(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return f"the settings {', '.join(annotation.model_fields)}"
+    return KINDS.get(str(annotation), "a list" if get_origin(annotation) is tuple else "a value")
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a setting, or an item of its list, may be."""
+    if get_origin(annotation) is Literal:
+        return list(map(str, get_args(annotation)))
+    return [choice for inner in get_args(annotation) for choice in _choices(inner)]
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
