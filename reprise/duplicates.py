@@ -99,6 +99,8 @@ def find_duplicates(
     bands = 0 if params.near_duplicates == "off" else params.minhash_bands
     with Progress("duplicates", 1 + bands, "rows of keys") as progress:
         equal = Groups.of_one(scratch.path(0, "equal"), documents)
+        if len(_ranges(0, documents)) == 1:
+            workers = 1  # there is nothing to share out
         for pairs in ordered_map(partial(_equal, scratch=scratch), _ranges(0, documents), workers):
             equal.join(pairs)
         progress.advance()

@@ -21,6 +21,7 @@ from reprise.params.clean import CleanParams
 from reprise.raw import Reading, Shard, Source, documents_of
 from reprise.rules import Drop, Tally, apply_rules, rules_of
 from reprise.rules.mending import without_surrogates
+from reprise.rules.personal_data import masked
 from reprise.scratch import Scratch
 from reprise.splits import DIGEST_BYTES, drawn_split, is_in_fraction, text_digest
 from reprise.words import Hashes64, words_of
@@ -75,8 +76,7 @@ def clean_shard(task: tuple[int, Shard], params: CleanParams, scratch: Scratch) 
             continue
         dropped[result.reason] += 1
         if dropped[result.reason] <= params.samples_per_reason:
-            text = without_surrogates(raw_text[:SAMPLE_CHARACTERS], Tally())
-            samples.append(Dropped(name, result.reason, text))
+            samples.append(Dropped(name, result.reason, _sample(raw_text, params)))
     digests = [text_digest(text) for text in texts]
     _leave(index, names, texts, digests, params, scratch)
     changed["invalid_bytes"] = reading.invalid_bytes
@@ -95,6 +95,14 @@ def clean_shard(task: tuple[int, Shard], params: CleanParams, scratch: Scratch) 
         dropped,
         samples,
     )
+
+
+def _sample(text: str, params: CleanParams) -> str:
+    """The beginning of a dropped text, to be read: nothing personal in it, if rules say so."""
+    beginning = without_surrogates(text[:SAMPLE_CHARACTERS], Tally())
+    if "personal_data" in params.rules:
+        return masked(params.personal_data, beginning, Tally())
+    return beginning
 
 
 def _leave(

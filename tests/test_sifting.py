@@ -220,6 +220,15 @@ def test_smaller_fractions_of_train_lie_in_larger_ones_and_valid_and_test_stay(
     assert small < middle < all_of_train
 
 
+def test_samples_of_what_was_dropped_hold_nothing_personal(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.txt", [*WORDS, "write to jo@example.org", "jo@example.org"])
+    rules = [*MENDING, "length", "personal_data"]
+    sift([source], params(rules=rules, min_characters=24), tmp_path, 1)
+    assert [row["text"] for row in table(tmp_path, "dropped")] == ["write to <mail>", "<mail>"]
+    sift([source], params(rules=rules[:-1], min_characters=24), tmp_path, 1)
+    assert table(tmp_path, "dropped")[1]["text"] == "jo@example.org"
+
+
 def error_of(tmp_path: Path, sources: list[Source], **changed: object) -> str:
     with pytest.raises(PipelineError) as caught:
         sift(sources, params(**changed), tmp_path / "out", 1)

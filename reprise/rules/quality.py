@@ -55,14 +55,10 @@ def _words_at_fault(params: Quality, stop_words: frozenset[str], text: str) -> s
     # Most words are letters alone, which is quick to tell.
     if sum(map(str.isalpha, words)) < needed and sum(map(has_letter, words)) < needed:
         return "too_few_words_with_letters"
-    least = params.min_stop_words
-    if (
-        len(stop_words.intersection(words))
-        < least
-        > len(stop_words.intersection(map(str.lower, words)))
-    ):
-        return "too_few_stop_words"
-    return None
+    found = stop_words.intersection(words)
+    if len(found) < params.min_stop_words:  # perhaps they have capitals
+        found = stop_words.intersection(map(str.lower, words))
+    return "too_few_stop_words" if len(found) < params.min_stop_words else None
 
 
 def has_letter(word: str) -> bool:
