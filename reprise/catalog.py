@@ -105,7 +105,7 @@ class PublishedFile(Member):
     """A file as it lies below a source; an archive is unpacked, into `members` or all it holds."""
 
     bytes: int = Field(ge=0, description="a whole number of bytes")
-    sha256: str = Field(pattern=r"\A[0-9a-f]{64}\Z", description="64 lower-case hex digits")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="64 lower-case hex digits")
     published_as: RelativePath | None = Field(None, description="a relative path")
     sources: Addresses | None = Field(None, description="a list of addresses of folders")
     members: tuple[Member, ...] | None = Field(

@@ -75,6 +75,12 @@ def row_groups(path: Path) -> int:
         return file.num_row_groups
 
 
+def row_sizes(path: Path) -> list[int]:
+    """Documents in each row group."""
+    with open_documents(path) as file:
+        return [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+
+
 def read_row_group(path: Path, group: int) -> pa.Table:
     with open_documents(path) as file:
         return file.read_row_group(group, columns=SCHEMA.names, use_threads=False)

@@ -17,7 +17,7 @@ from reprise.duplicates import Documents, Groups
 from reprise.overlap import OUT, SharedRuns
 from reprise.params.clean import CleanParams
 from reprise.shard_cleaning import DRAWN, CleanShard
-from reprise.splits import TRAIN
+from reprise.splits import TEST, TRAIN, VALID
 
 Mask = npt.NDArray[np.bool_]
 
@@ -73,7 +73,7 @@ def settle(
     candidates: Candidates, groups: tuple[Groups, Groups], params: CleanParams
 ) -> Settlement:
     """Decide on every document; `groups` of equal texts, and of equal or similar ones."""
-    published, draws = candidates.published, candidates.draws
+    published, draws = _completed(candidates)
     documents = groups[1].members()
     members = Members(documents, *(kind.firsts(documents) for kind in groups))
     splits = np.where(published == DRAWN, draws, published).astype(np.uint8)
@@ -94,6 +94,20 @@ def settle(
     reasons[(reasons == STAYS) & (splits == TRAIN) & ~candidates.in_fraction] = OUTSIDE_FRACTION
     splits[reasons != STAYS] = OUT
     return Settlement(splits, reasons, members, _clusters(members))
+
+
+def _completed(candidates: Candidates) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Where train was published but valid or test was not, that one is drawn from train."""
+    published, draws = candidates.published, candidates.draws
+    there = set(np.unique(published).tolist())
+    if TRAIN not in there or {VALID, TEST} <= there:
+        return published, draws
+    from_train = published == TRAIN
+    taken = from_train & np.isin(draws, [split for split in (VALID, TEST) if split in there])
+    return (
+        np.where(from_train, DRAWN, published).astype(np.uint8),
+        np.where(taken, TRAIN, draws).astype(np.uint8),
+    )
 
 
 def _repeats(groups: Documents, kinds: npt.NDArray[np.uint8]) -> Mask:

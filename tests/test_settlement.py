@@ -102,6 +102,18 @@ def test_published_splits_are_kept_and_only_train_loses_its_repeats(tmp_path: Pa
     assert valid.fraction == 1
 
 
+def test_a_split_that_was_not_published_is_drawn_from_train(tmp_path: Path) -> None:
+    found = settled(
+        tmp_path,
+        [TRAIN, TRAIN, TRAIN, TRAIN, TEST, TEST],
+        [TRAIN, VALID, TEST, VALID, VALID, TRAIN],
+        equal=[(1, 4)],
+        alike=[(1, 3)],
+        near_duplicates="drop",
+    )
+    assert found.splits.tolist() == [TRAIN, VALID, TRAIN, OUT, TEST, TEST]
+
+
 def test_a_fraction_takes_from_train_alone(tmp_path: Path) -> None:
     found = settled(
         tmp_path,
