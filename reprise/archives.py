@@ -74,7 +74,7 @@ def unpack(
     the archive by `name`, and nothing left in `into` where anything is wrong with it.
     """
     try:
-        with _readable(archive, name):
+        with _sound():
             files, others = _unpack(archive, name, into, params, wanted)
         if wanted is not None and (missing := set(wanted) - {file.name for file in files}):
             there = ", ".join([*(file.name for file in files), *others][:10])
@@ -259,10 +259,12 @@ def unpacking(file: IO[bytes], packing: str | None) -> io.BufferedReader:
 
 
 @contextmanager
-def _readable(archive: Path, name: str) -> Iterator[None]:
+def _sound() -> Iterator[None]:
     try:
         yield
     except (*DAMAGES, OSError, ValueError, NotImplementedError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the system's
         raise _Refused(
             f"cannot be unpacked, it is damaged, cut off or of an unknown kind: {error}; "
             "get it again"

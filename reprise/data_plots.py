@@ -68,7 +68,7 @@ def draw_waterfall(clean: dict[str, Any], path: Path) -> None:
     colours = [GREY, *([DROPPED] * len(reasons)), KEPT]
     axes.barh(names, widths, left=left, color=colours, height=0.65)
     for place, (start, width) in enumerate(zip(left, widths, strict=True)):
-        axes.text(start + width, place, f" {width:,}", va="center", fontsize=9)
+        axes.text(start + width + read / 120, place, f"{width:,}", va="center", fontsize=9)
     axes.set(xlabel="documents", xlim=(0, read * 1.14))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.25)

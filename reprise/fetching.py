@@ -119,7 +119,9 @@ def address_below(folder: str, path: str) -> Address:
 
 def fetch_all(wanted: Iterable[Wanted], folder: Path) -> None:
     """Fetch each file to folder/<sha256>; PipelineError tells why each of its addresses failed."""
-    files = {file.sha256: file for file in wanted}
+    files: dict[str, Wanted] = {}
+    for file in wanted:
+        files.setdefault(file.sha256, file)
     with readable_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     tired: set[str] = set()
@@ -188,6 +190,8 @@ def _faults_of_addresses(part: "_Part", tired: set[str]) -> list[str]:
         if fault is None:
             return []
         faults.append(f"{mirrored.shown}: {fault}")
+        if not fault.startswith(NOT_FOUND):
+            log.warning("download: %s", faults[-1])
     for address in part.wanted.published:
         fault = _fetch_from(address, part, tired)
         if fault is None:
@@ -232,7 +236,7 @@ def _pause(address: Address, error: Exception, failed: int) -> None:
     doubled = FIRST_PAUSE_SECONDS * 2 ** (failed - 1)
     pause = float(asked) if asked and asked.isdecimal() else doubled
     pause = min(pause, LONGEST_PAUSE_SECONDS)
-    log.info("download: %s: %s; again in %.0f s", address.shown, _reason(error), pause)
+    log.info("download: %s: %s; again in %g s", address.shown, _reason(error), pause)
     time.sleep(pause)
 
 

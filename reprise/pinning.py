@@ -4,6 +4,7 @@ import io
 import logging
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
@@ -45,7 +46,10 @@ def pin(
             f"{catalog}: {name}: is there already; give another --name, or take that entry out"
         )
     source, files = _below_one_source(urls, _splits(splits, urls))
-    entry = {"kind": "files", **_needed(described, [file["path"] for file in files])}
+    entry: dict[str, Any] = {
+        "kind": "files",
+        **_needed(described, [file["path"] for file in files]),
+    }
     if source:
         entry["sources"] = [source]
     draft = [{**file, **UNMEASURED} for file in files]
@@ -78,7 +82,8 @@ def _below_one_source(
 ) -> tuple[str | None, list[dict[str, Any]]]:
     """(the folder that holds all, files by their paths below it); or each with its own folder."""
     places = [_place(url) for url in urls]
-    shared = os.path.commonprefix([folder.split("/") for folder, _ in places])
+    levels = zip(*(folder.split("/") for folder, _ in places), strict=False)
+    shared = [level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels)]
     source = "/".join(shared)
     if len(shared) < 3 and "://" in source + places[0][0]:  # https, nothing, host
         source = ""

@@ -22,6 +22,7 @@ from reprise.files import readable_write_errors
 @dataclass(frozen=True)
 class Scratch:
     folder: Path  # absolute, since workers may run in another
+    shown: Path  # the folder as a person knows it
 
     def save(self, shard: int, kind: str, values: npt.NDArray[Any]) -> None:
         with self.writable(shard, kind) as path, path.open("wb") as file:
@@ -55,7 +56,7 @@ class Scratch:
     @contextmanager
     def writable(self, shard: int, kind: str) -> Iterator[Path]:
         path = self.path(shard, kind)
-        with readable_write_errors(path):
+        with readable_write_errors(self.shown / path.name):
             yield path
 
     def save_starts(self, sizes: list[int]) -> None:
@@ -74,11 +75,12 @@ class Scratch:
 
 @contextmanager
 def scratch_in(out: Path) -> Iterator[Scratch]:
-    folder = out.resolve() / ".unfinished"
-    with readable_write_errors(folder):
+    shown = out / ".unfinished"
+    folder = shown.resolve()
+    with readable_write_errors(shown):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     try:
-        yield Scratch(folder)
+        yield Scratch(folder, shown)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,9 @@ def clean_params(**changed: object) -> CleanParams:
 
 
 @contextmanager
-def cleaned(folder: Path, shards: Sequence[Sequence[str]], params: CleanParams) -> Iterator[Scratch]:
+def cleaned(
+    folder: Path, shards: Sequence[Sequence[str]], params: CleanParams
+) -> Iterator[Scratch]:
     """The scratch folder after the first pass over shards of one-line documents."""
     with scratch_in(folder) as scratch:
         sizes = []
@@ -37,5 +39,3 @@ def cleaned(folder: Path, shards: Sequence[Sequence[str]], params: CleanParams) 
             sizes.append(len(clean_shard((index, shard), params, scratch).draws))
         scratch.save_starts(sizes)
         yield scratch
-
-

@@ -52,7 +52,9 @@ def test_every_planted_near_duplicate_is_found_and_nothing_else(tmp_path: Path) 
     dice = random.Random(7)
     originals = [text(dice) for _ in range(60)]
     copies = [edited(original, dice) for original in originals]
-    _, alike = groups_of(tmp_path, [originals[:30], copies[:50], originals[30:], copies[50:]], params())
+    _, alike = groups_of(
+        tmp_path, [originals[:30], copies[:50], originals[30:], copies[50:]], params()
+    )
     order = [*range(30), *range(80, 110)]  # where the originals stand
     places = [*range(30, 80), *range(110, 120)]  # where their copies stand
     expected = list(range(120))

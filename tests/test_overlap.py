@@ -58,16 +58,24 @@ def test_the_counts_are_those_of_a_plain_set(
         words = text.split()
         return [tuple(words[i : i + 5]) for i in range(len(words) - 4)]
 
-    train = {run for text, split in zip(texts, splits, strict=True) if split == TRAIN for run in runs(text)}
+    train = {
+        run
+        for text, split in zip(texts, splits, strict=True)
+        if split == TRAIN
+        for run in runs(text)
+    }
     expected = [
         (i, len(runs(text)), sum(run in train for run in runs(text)))
         for i, (text, split) in enumerate(zip(texts, splits, strict=True))
         if split in (VALID, TEST) and runs(text)
     ]
-    assert list(
-        zip(found.documents.tolist(), found.runs.tolist(), found.shared.tolist(), strict=True)
-    ) == expected
-    for document, witness, count in zip(found.documents, found.witnesses, found.shared, strict=True):
+    assert (
+        list(zip(found.documents.tolist(), found.runs.tolist(), found.shared.tolist(), strict=True))
+        == expected
+    )
+    for document, witness, count in zip(
+        found.documents, found.witnesses, found.shared, strict=True
+    ):
         if count:
             assert splits[witness] == TRAIN
             assert set(runs(texts[witness])) & set(runs(texts[document]))

@@ -175,12 +175,21 @@ def test_near_duplicates_are_dropped_and_counted_and_never_straddle(tmp_path: Pa
 
 def test_too_much_overlap_of_published_splits_is_told_with_the_pairs(tmp_path: Path) -> None:
     sources = [
-        lines(tmp_path / "train.txt", [*LONG, "a passage before " + LONG[3] + " and after it " * 9], "train"),
+        lines(
+            tmp_path / "train.txt",
+            [*LONG, "a passage before " + LONG[3] + " and after it " * 9],
+            "train",
+        ),
         lines(tmp_path / "valid.txt", WORDS, "valid"),
         lines(tmp_path / "test.txt", [*WORDS[:7], LONG[0], with_one_word_changed(LONG[1])], "test"),
     ]
     with pytest.raises(PipelineError) as caught:
-        sift(sources, params(near_duplicates="keep", max_overlap=0.2, min_characters=1), tmp_path / "out", 1)
+        sift(
+            sources,
+            params(near_duplicates="keep", max_overlap=0.2, min_characters=1),
+            tmp_path / "out",
+            1,
+        )
     assert caught.value.lines == (
         "clean: 2 of 9 documents of test (22.22%) are in train too (1 exact duplicates, 1 near "
         "duplicates, 0 by their words); allowed: clean.max_overlap 0.2; take them out of one of "

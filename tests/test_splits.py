@@ -1,25 +1,10 @@
-"""Splits by hash, and texts seen before."""
+"""Splits and fractions by hash."""
 
 import hashlib
-import random
 
-import numpy as np
 import pytest
 
-from reprise.splits import (
-    DIGEST_BYTES,
-    TEST,
-    TRAIN,
-    VALID,
-    SeenDigests,
-    drawn_split,
-    first_occurrences,
-    text_digest,
-)
-
-
-def digests(texts: list[str]) -> np.ndarray:
-    return np.frombuffer(b"".join(map(text_digest, texts)), f"S{DIGEST_BYTES}")
+from reprise.splits import TEST, TRAIN, VALID, drawn_split, is_in_fraction, text_digest
 
 
 def test_a_digest_is_blake2b_of_the_text() -> None:
@@ -48,30 +33,18 @@ def test_another_seed_draws_other_splits() -> None:
     assert set(one) == {TRAIN, VALID, TEST}
 
 
-def test_seen_digests_agree_with_a_set() -> None:
-    chance = random.Random(3)
-    seen, truth = SeenDigests(), set[bytes]()
-    for _ in range(60):
-        batch = digests([str(chance.randrange(500)) for _ in range(chance.randrange(40))])
-        held = seen.holds(batch)
-        assert held.tolist() == [digest in truth for digest in batch.tolist()]
-        seen.add(batch[first_occurrences(batch) & ~held])
-        truth.update(batch.tolist())
-    assert len(seen._runs) <= 10
-
-
-def test_digests_that_end_in_zeros_are_told_apart() -> None:
-    batch = np.array([b"a" + b"\0" * 15, b"a\0b" + b"\0" * 13], f"S{DIGEST_BYTES}")
-    seen = SeenDigests()
-    seen.add(batch[:1])
-    assert seen.holds(batch).tolist() == [True, False]
-
-
-def test_only_the_first_of_equal_digests_is_the_first() -> None:
-    assert first_occurrences(digests(["b", "a", "b", "a", "c"])).tolist() == [
-        True,
-        True,
-        False,
-        False,
-        True,
+def test_a_fraction_of_about_the_size_asked_for_lies_in_every_larger_one() -> None:
+    names = [text_digest(f"text {i}") for i in range(5000)]
+    inside = [
+        {name for name in names if is_in_fraction(name, 1, fraction)} for fraction in (0.1, 0.5, 1)
     ]
+    assert inside[0] < inside[1] < inside[2] == set(names)
+    assert len(inside[0]) / 5000 == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_fraction_and_the_split_are_drawn_apart() -> None:
+    names = [text_digest(f"text {i}") for i in range(5000)]
+    test = [name for name in names if drawn_split(name, 1, 0.1, 0.2) == TEST]
+    assert sum(is_in_fraction(name, 1, 0.5) for name in test) / len(test) == pytest.approx(
+        0.5, abs=0.06
+    )

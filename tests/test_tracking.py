@@ -20,8 +20,12 @@ from reprise.errors import Interrupted
 from reprise.params.run import RunParams
 from reprise.tracking import Tracker, curve_points, figures_of, flat
 
-RUN = RunParams(workers="auto", tracking=True, experiment="novels")
-OFF = RunParams(workers="auto", tracking=False, experiment="novels")
+RUN = RunParams(
+    workers="auto", engine="loky", engine_address=None, tracking=True, experiment="novels"
+)
+OFF = RunParams(
+    workers="auto", engine="loky", engine_address=None, tracking=False, experiment="novels"
+)
 PARAMS = {"train": {"seed": 1, "learning_rate": 0.003}, "evaluate": {"prompts": ["a", "é"]}}
 
 
@@ -337,7 +341,7 @@ WORKER = """
 import sys
 from reprise.params.run import RunParams
 from reprise.tracking import Tracker
-settings = RunParams(workers="auto", tracking=True, experiment="novels")
+settings = RunParams(workers="auto", engine="loky", engine_address=None, tracking=True, experiment="novels")
 with Tracker.start(settings, sys.argv[1], sys.argv[1], {"a": 1}, {}) as tracker:
     for step in range(1500):
         tracker.log_metrics({"loss": float(step)}, step)
