@@ -245,7 +245,7 @@ def checked_entry(where: str, entry: Any) -> Entry:
         raise PipelineError(f"{where}: found {found}; expected a mapping with kind, title and more")
     kind = entry.get("kind")
     faults = []
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         told = f"found {kind!r}" if "kind" in entry else "missing"
         kinds = ", ".join(KINDS)
         faults.append(f"{where}.kind: {told}; allowed: {kinds}{_nearest(str(kind), KINDS)}")
@@ -268,10 +268,12 @@ def _fault_lines(where: str, model: type[BaseModel], fault: Any) -> list[str]:
     if kind == "value_error" and not fault["loc"]:  # rules between settings, written by us
         rules = message.removeprefix("Value error, ").splitlines()
         return [f"{where}.{rule}" for rule in rules]
+    if kind == "too_short" and found:  # each of its items has a line
+        return []
     description = None
     owner: type[BaseModel] | None = model
     for place, part in enumerate(fault["loc"]):
-        if isinstance(part, int):
+        if isinstance(part, int) and kind != "invalid_key":
             continue
         if owner is None or part not in owner.model_fields:
             dotted = ".".join(map(str, (where, *fault["loc"][: place + 1])))

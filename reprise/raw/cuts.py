@@ -13,12 +13,16 @@ OVERLAP_BYTES = 256  # looked at again with the next piece, for a cut may lie ac
 
 # A \r that comes last may be half of \r\n.
 _LINE_END = rb"(?:\r\n|\n|\r(?!\n|\Z))"
-# WikiText's ` = Title = `, but not ` = = Section = = `.
+_BLANK_LINE = rb"[ \t]*" + _LINE_END
+# WikiText's ` = Title = `, but not ` = = Section = = `; blank lines before and after tell it from
+# lines of tables and formulas.
 HEADING = r" = (?!= )[^\r\n]+(?<! =) =[ \t]*"
 _PATTERNS = {
     "line": re.compile(_LINE_END),
     "paragraph": re.compile(_LINE_END + rb"(?:[ \t]*" + _LINE_END + rb")+"),
-    "article": re.compile(_LINE_END + rb"(?=" + HEADING.encode() + _LINE_END + rb")"),
+    "article": re.compile(
+        _LINE_END + _BLANK_LINE + rb"(?=" + HEADING.encode() + _LINE_END + _BLANK_LINE + rb")"
+    ),
 }
 
 
@@ -43,8 +47,8 @@ def cuts_in(source: Source) -> Cuts:
         return Cuts()
     if source.document == "article":
         # The first heading is no cut, for the lines before it belong to the first document. The
-        # line end before the file's first byte lets a heading be seen there.
-        return PatternCuts(_PATTERNS["article"], before=b"\n", skip_first=True)
+        # line ends before the file's first byte let a heading be seen there.
+        return PatternCuts(_PATTERNS["article"], before=b"\n\n", skip_first=True)
     return PatternCuts(_PATTERNS[source.document])
 
 

@@ -12,7 +12,9 @@ from reprise.raw.sources import Source
 from reprise.raw.tables import documents_of_rows
 
 _BETWEEN_PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
-_HEADING = re.compile(f"^{HEADING}$", re.MULTILINE)
+_HEADING = re.compile(
+    rf"(?:\A|^[ \t]*\n)(?P<heading>{HEADING})(?=\n[ \t]*(?:\n|\Z)|\Z)", re.MULTILINE
+)
 
 
 def documents_of(shard: Shard, reading: Reading) -> Iterator[tuple[str, str]]:
@@ -78,7 +80,7 @@ def _paragraphs(text: str, line: int) -> Iterator[tuple[int, str]]:
 
 def _articles(text: str, line: int) -> Iterator[tuple[int, str]]:
     """Exactly the lines from a heading to the next, blank ones too, without the last line end."""
-    starts = [match.start() for match in _HEADING.finditer(text)]
+    starts = [match.start("heading") for match in _HEADING.finditer(text)]
     for start, end in zip([0, *starts[1:]], [*starts[1:], len(text)], strict=True):
         yield line, text[start:end].removesuffix("\n")
         line += text.count("\n", start, end)
