@@ -266,7 +266,7 @@ def _check_encoding(name: str) -> None:
     if is_text_encoding(name):
         return
     known = {alias.replace("_", "-") for alias in encodings.aliases.aliases.values()}
-    close = difflib.get_close_matches(name.lower(), sorted(known), n=1)
+    close = difflib.get_close_matches(name.lower(), filter(is_text_encoding, sorted(known)), n=1)
     raise PipelineError(
         f"download.encoding: found {name!r}; expected an encoding that Python knows, such as "
         "utf-8, utf-16, latin-1, cp1252, gb18030 or big5"

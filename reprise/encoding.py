@@ -14,15 +14,17 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reprise.corpus import open_documents, read_row_group
+from reprise.corpus import read_row_group, row_sizes
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
 from reprise.parallel import Workers, ordered_map
 from reprise.params.encode import EncodeParams
 from reprise.progress import Progress
-from reprise.tokenizer import DOCUMENT_END_ID, UNKNOWN_ID, Ids, Tokenizer
+from reprise.tokenizer import Tokenizer
+from reprise.wordwise import Encoded, Ids
 
 SCHEMA = pa.schema(
     [
@@ -104,7 +106,7 @@ def encode_split(
     totals = dict.fromkeys(("documents", *COUNTED), 0)
     dtype = id_dtype(Tokenizer.load(model).size)
     tasks = list(_tasks(documents, params.round_trip_documents))
-    work = partial(_encode_group, path=documents, model=model, dtype=dtype)
+    work = partial(_encode_group, path=documents.absolute(), model=model.absolute(), dtype=dtype)
     with (
         replacing(out / f"{split}.npy") as ids_path,
         ArrayWriter(ids_path, dtype) as array,
@@ -118,15 +120,14 @@ def encode_split(
             table.write_batch(group.documents)
             totals["documents"] += group.documents.num_rows
             for name in COUNTED:
-                totals[name] += int(pa.compute.sum(group.documents.column(name)).as_py())
+                totals[name] += int(pc.sum(group.documents.column(name)).as_py())
             progress.advance(len(group.ids))
     return totals
 
 
 def _tasks(path: Path, round_trips: int) -> Iterator[Task]:
     """One task a row group, with its share of the documents to check, evenly spread."""
-    with open_documents(path) as file:
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    sizes = row_sizes(path)
     total = sum(sizes)
     count = min(round_trips, total)
     checked = [(2 * i + 1) * total // (2 * count) for i in range(count)]
@@ -147,24 +148,33 @@ def _encode_group(task: Task, path: Path, model: Path, dtype: np.dtype[Any]) -> 
     names, texts = rows["name"].to_pylist(), rows["text"].to_pylist()
     encoded = tokenizer.encode_all(texts)
     for row in task.round_trips:
-        check_round_trip(tokenizer, names[row], texts[row], encoded[row])
+        check_round_trip(tokenizer, names[row], texts[row], encoded.of(row))
     counts = {
-        "tokens": [len(ids) + 1 for ids in encoded],
-        "bytes": [len(text.encode("utf-8")) for text in texts],
+        "tokens": np.diff(encoded.starts) + 1,
+        "bytes": pc.binary_length(rows["text"].combine_chunks()),
         "words": [len(text.split()) for text in texts],
         "lines": [text.count("\n") + 1 for text in texts],
     }
-    end = np.array([DOCUMENT_END_ID], np.int32)
-    ids = np.concatenate([part for document in encoded for part in (document, end)])
     return EncodedGroup(
-        ids.astype(dtype),
-        pa.record_batch({"name": names, **counts}, schema=SCHEMA),
+        with_ends(encoded, tokenizer.document_end_id, dtype),
+        pa.record_batch({"name": names, **counts}).cast(SCHEMA),
     )
+
+
+def with_ends(encoded: Encoded, end_id: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The documents end to end, an end after each."""
+    ids = np.empty(len(encoded.ids) + len(encoded), dtype)
+    ends = encoded.starts[1:] + np.arange(len(encoded))
+    inside = np.ones(len(ids), bool)
+    inside[ends] = False
+    ids[inside] = encoded.ids
+    ids[ends] = end_id
+    return ids
 
 
 def check_round_trip(tokenizer: Tokenizer, name: str, text: str, ids: Ids) -> None:
     """The ids give the text back, but for normalization and unknown pieces."""
-    if (ids == UNKNOWN_ID).any():
+    if (ids == tokenizer.unknown_id).any():
         return
     decoded, expected = tokenizer.decode(ids), tokenizer.normalize(text)
     if decoded == expected:

@@ -124,6 +124,7 @@ def fetch_all(wanted: Iterable[Wanted], folder: Path) -> None:
         files.setdefault(file.sha256, file)
     with readable_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs tracebacks of what is told here
     tired: set[str] = set()
     with Progress("download", sum(file.bytes for file in files.values()), "B") as progress:
         progress.resume_at(sum(_bytes_here(file, folder) for file in files.values()))

@@ -1,18 +1,22 @@
 """Work mapped over processes: results in order, bounded look-ahead, nothing left running.
 
-The processes are joblib's: its own on this machine (loky), or those of a Dask or Ray cluster. What
-is done with an item must not depend on where: paths in items are absolute, since workers run in
-folders of their own, and on a cluster the project's folder lies on a disk that all share.
+The processes are joblib's on this machine (loky), or the workers of a Dask or Ray cluster. What is
+done with an item must not depend on where. So functions are those of modules that the workers can
+import too, the project in the same version is installed there, paths in items are absolute, since
+workers run in folders of their own, and the project's folder lies on a disk that all share. Work on
+a cluster may be done twice: when a worker is lost, and it changes nothing but what it returns and
+files of its own. A Dask worker needs one thread (`--nthreads 1`).
 """
 
 import logging
 import os
+import pickle
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -27,13 +31,17 @@ R = TypeVar("R")
 ITEMS_AHEAD_PER_WORKER = 3
 MOST_DEATHS = 3  # of workers, without a result in between
 SECONDS_TO_CONNECT = 15
+SECONDS_WITHOUT_WORKERS = 120
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where work is done, and by how many processes; "auto" is all that there are."""
+    """Where work is done, and by how many processes; "auto" is as many as there are cores.
+
+    On a cluster, which has the workers it has, the number bounds the look-ahead alone.
+    """
 
     workers: int | Literal["auto"]
     kind: Literal["loky", "dask", "ray"] = "loky"
@@ -100,73 +108,174 @@ def _pool(workers: int) -> Any:
 
 
 def _on_dask(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> Iterator[R]:
-    """Dask itself does again what a lost worker had in hand."""
-    client = _dask_client(str(engine.address))
-    cores = sum(client.ncores().values())
-    if not cores:
-        raise PipelineError(
-            f"run.engine_address: the Dask scheduler at {engine.address} has no workers; start "
-            "some with `dask worker ADDRESS`"
-        )
-    workers = cores if engine.workers == "auto" else engine.workers
-    window = _Window(items, ITEMS_AHEAD_PER_WORKER * workers)
-    # In a tuple, an item is sent with its task. joblib would place large ones on a worker
-    # beforehand, and they would be lost with it.
-    call = delayed(_call_on_cluster)
-    with parallel_config(backend="dask", client=client), _pool(workers) as pool:
-        while window.goes_on:
-            for result in pool(call((function, item)) for item in window):
-                window.take()
-                yield result
+    """By Client.submit: what Dask gives up, joblib's backend for Dask waits for without end.
+
+    Dask itself does again what a lost worker had in hand.
+    """
+    address = str(engine.address)
+    with _dask_client(address) as client:
+        _wait_for_a_dask_worker(client, address)
+        workers = sum(client.ncores().values()) if engine.workers == "auto" else engine.workers
+        submit = partial(client.submit, pickle.loads, pure=False)
+        result = partial(_dask_result, client, address)
+        yield from _on_cluster(function, items, workers, submit, result)
 
 
-@lru_cache(maxsize=1)
 def _dask_client(address: str) -> Any:
     try:
         from distributed import Client
     except ModuleNotFoundError:
         raise _not_installed("dask") from None
+    # Its tracebacks tell once more what is told here in a line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client: Any = Client  # its signature has no types
         return client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        raise _no_answer("Dask scheduler", address, "dask scheduler", error) from None
+
+
+def _wait_for_a_dask_worker(client: Any, address: str) -> None:
+    if client.ncores():
+        return
+    log.warning("the Dask scheduler at %s has no workers; waiting for one", address)
+    try:
+        client.wait_for_workers(1, timeout=SECONDS_WITHOUT_WORKERS)
+    except TimeoutError:
         raise PipelineError(
-            f"run.engine_address: no Dask scheduler answers at {address}: {reason}; start one "
-            "with `dask scheduler`, or set run.engine to loky"
+            f"run.engine_address: the Dask scheduler at {address} has had no workers for "
+            f"{SECONDS_WITHOUT_WORKERS} seconds; start some with `dask worker {address} "
+            "--nthreads 1`, and run the same command again"
         ) from None
+
+
+def _dask_result(client: Any, address: str, task: Any) -> bytes:
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    try:
+        while not task.done():
+            try:
+                task.exception(timeout=SECONDS_TO_CONNECT)
+            except TimeoutError:
+                _wait_for_a_dask_worker(client, address)
+        return task.result()
+    except KilledWorker as error:
+        raise _died_on_cluster("Dask") from error
+    except (CancelledError, CommClosedError) as error:
+        raise PipelineError(
+            f"run.engine_address: the Dask scheduler at {address} went away; start it again with "
+            "its workers, and run the same command again"
+        ) from error
 
 
 def _on_ray(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> Iterator[R]:
-    """A window of items at a time: joblib's backend for Ray gives lists alone."""
-    cores = _ray_cores(engine.address)
+    """By tasks: joblib's backend for Ray gives whole lists alone."""
+    ray = _connected_ray(str(engine.address))
+    cores = int(ray.cluster_resources().get("CPU", 1))
     workers = cores if engine.workers == "auto" else engine.workers
-    call = delayed(_call_on_cluster)
-    window = _Window(items, ITEMS_AHEAD_PER_WORKER * workers)
-    with parallel_config(backend="ray"), Parallel(n_jobs=workers, batch_size=1) as pool:
-        while window.goes_on:
-            for result in pool([call((function, item)) for item in window]):
-                window.take()
-                yield result
+
+    def load(packed: bytes) -> bytes:  # local, so Ray sends what it is, not its name
+        return pickle.loads(packed)
+
+    submit = ray.remote(max_retries=MOST_DEATHS)(load).remote
+    yield from _on_cluster(function, items, workers, submit, partial(_ray_result, ray))
 
 
-@lru_cache(maxsize=1)
-def _ray_cores(address: str | None) -> int:
+def _connected_ray(address: str) -> Any:
     try:
         import ray
-        from ray.util.joblib import register_ray
     except ModuleNotFoundError:
         raise _not_installed("ray") from None
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _no_answer("Ray cluster", address, "ray start --head", error) from None
+    return ray
+
+
+def _ray_result(ray: Any, task: Any) -> bytes:
     try:
-        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(
-            f"run.engine_address: no Ray cluster answers at {address}: {reason}; start one with "
-            "`ray start --head`, or set run.engine to loky"
-        ) from None
-    register_ray()
-    return int(ray.cluster_resources().get("CPU", 1))
+        return ray.get(task)
+    except ray.exceptions.RayTaskError:  # raised by the work itself
+        raise
+    except ray.exceptions.RayError as error:
+        raise _died_on_cluster("Ray") from error
+
+
+def _on_cluster(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    workers: int,
+    submit: Callable[[bytes], Any],
+    result: Callable[[Any], bytes],
+) -> Iterator[R]:
+    """submit begins pickle.loads of what it is given; result waits for what that returned."""
+    tasks: deque[Any] = deque()
+
+    def taken() -> R:
+        try:
+            found = pickle.loads(result(tasks.popleft()))
+        except ImportError as error:
+            raise _not_there(error) from error
+        if isinstance(found, PipelineError):
+            raise found
+        return found[0]
+
+    for item in items:
+        tasks.append(submit(pickle.dumps(_Call(pickle.dumps((function, item))))))
+        if len(tasks) == ITEMS_AHEAD_PER_WORKER * workers:
+            yield taken()
+    while tasks:
+        yield taken()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Its pickle is loaded by calling _work, where the project is installed.
+
+    A Dask worker ends when it cannot import a task's function; pickle.loads is found everywhere.
+    """
+
+    packed: bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _work, (self.packed,)
+
+
+def _work(packed: bytes) -> bytes:
+    """What a worker does. Clusters pass bytes on as they are; arrays would come back read-only."""
+    try:
+        function, item = pickle.loads(packed)
+    except (ImportError, AttributeError) as error:
+        return pickle.dumps(_not_there(error))
+    try:
+        return pickle.dumps((function(item),))
+    except PipelineError as error:
+        return pickle.dumps(error)
+
+
+def _not_there(error: Exception) -> PipelineError:
+    return PipelineError(
+        f"run.engine: a worker of the cluster cannot load the work: {error}; install the same "
+        "version of the project, with what it needs, where the workers run"
+    )
+
+
+def _died_on_cluster(name: str) -> PipelineError:
+    return PipelineError(
+        f"the {name} workers that had the same piece of work all ended; most likely memory ran "
+        "out: give them more, or start fewer on a machine, and run the same command again"
+    )
+
+
+def _no_answer(what: str, address: str, start: str, error: Exception) -> PipelineError:
+    reason = " ".join(str(error).split())
+    return PipelineError(
+        f"run.engine_address: no {what} answers at {address}: {reason}; start one with `{start}`, "
+        "or set run.engine to loky"
+    )
 
 
 def _not_installed(engine: str) -> PipelineError:
@@ -223,11 +332,6 @@ def _call_in_worker(function: Callable[[T], R], item: T, parent: int) -> R:
     if not _watched:
         _watched = True
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    return function(item)
-
-
-def _call_on_cluster(work: tuple[Callable[[T], R], T]) -> R:
-    function, item = work
     return function(item)
 
 

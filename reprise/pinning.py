@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
 
 from reprise.catalog import FORMATS_WITH_FIELDS, Split, checked_entry, read_catalog
 from reprise.checkout import main_checkout
@@ -52,15 +53,16 @@ def pin(
     }
     if source:
         entry["sources"] = [source]
-    draft = [{**file, **UNMEASURED} for file in files]
-    checked_entry(f"{catalog}: {name}", {**entry, "files": draft})
+    draft = {**entry, "files": [{**file, **UNMEASURED} for file in files]}
+    checked_entry(f"{catalog}: {name}", draft)
+    _with_entry(catalog, name, draft)
     for file in files:
         folder = source or file["sources"][0]
         size, sha256 = measure(address_below(from_the_project(folder), file["path"]))
         file |= {"bytes": size, "sha256": sha256}
         log.info("catalog: %s: %s bytes, sha256 %s", file["path"], f"{size:,}", sha256)
     entry["files"] = files
-    _append(catalog, name, entry)
+    write_text(catalog, _with_entry(catalog, name, entry))
     return entry
 
 
@@ -126,8 +128,8 @@ def _needed(described: Mapping[str, str | None], paths: Sequence[str]) -> dict[s
     return needed
 
 
-def _append(catalog: Path, name: str, entry: dict[str, Any]) -> None:
-    """Add the entry's lines to the catalogue's; no other line is touched."""
+def _with_entry(catalog: Path, name: str, entry: Mapping[str, Any]) -> str:
+    """The catalogue's text with the entry's lines below; no other line is touched."""
     files = [CommentedMap(file) for file in entry["files"]]
     for file in files:
         file.fa.set_flow_style()
@@ -138,8 +140,10 @@ def _append(catalog: Path, name: str, entry: dict[str, Any]) -> None:
     yaml.dump({name: {**entry, "files": files}}, lines)
     before = catalog.read_text(encoding="utf-8").rstrip() if catalog.exists() else ""
     together = f"{before}\n\n{lines.getvalue()}" if before else lines.getvalue()
-    if YAML(typ="safe", pure=True).load(together).get(name) is None:
+    try:
+        YAML(typ="safe", pure=True).load(together)
+    except YAMLError:
         raise PipelineError(
             f"{catalog}: cannot be added to; write it as `name:` and lines indented below"
-        )
-    write_text(catalog, together)
+        ) from None
+    return together

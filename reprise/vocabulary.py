@@ -1,35 +1,51 @@
-"""What a vocabulary is learned from, and how well it does on valid."""
+"""What a vocabulary is learned from: documents of train, drawn at random."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from reprise.corpus import read_row_group, read_texts, row_groups
+from reprise.corpus import read_row_group, row_groups, row_sizes
 from reprise.errors import PipelineError
-from reprise.tokenizer import UNKNOWN_ID, Tokenizer
 
 
-def sampled_texts(path: Path, sample_bytes: int, seed: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class Sample:
+    """Documents of a split, in its order; one row group's texts are in memory at a time."""
+
+    path: Path
+    chosen: npt.NDArray[np.bool_]  # of each document
+
+    def __iter__(self) -> Iterator[str]:
+        ends = np.cumsum(row_sizes(self.path))
+        for group, of_group in enumerate(np.split(self.chosen, ends[:-1])):
+            if of_group.any():
+                texts = read_row_group(self.path, group)["text"]
+                yield from texts.filter(pa.array(of_group)).to_pylist()
+
+
+def draw_sample(path: Path, sample_bytes: int, seed: int) -> Sample:
     """Whole documents, drawn by a hash of (seed, place), as many as fit into sample_bytes.
 
-    In the corpus's order; 16 bytes of memory a document. (SentencePiece's own sampling takes a
-    seed that it does not keep to in every process.)
+    About 40 bytes of memory a document. (SentencePiece's own sampling takes a seed that it does not
+    keep to in every process.)
     """
-    groups = range(row_groups(path))
-    lengths = [pc.binary_length(read_row_group(path, group)["text"]).to_numpy() for group in groups]
-    chosen = drawn_documents(np.concatenate(lengths, dtype=np.int64), sample_bytes, seed)
-    if not chosen.any():
+    lengths = [
+        pc.binary_length(read_row_group(path, group)["text"]).to_numpy()
+        for group in range(row_groups(path))
+    ]
+    all_lengths = np.concatenate([np.zeros(0, np.int32), *lengths], dtype=np.int64)
+    chosen = drawn_documents(all_lengths, sample_bytes, seed)
+    if len(chosen) and not chosen.any():
         raise PipelineError(
             f"{path}: no document fits into tokenize.sample_bytes {sample_bytes}; raise it, or cut "
             "the corpus finer with download.document"
         )
-    for text, take in zip(read_texts(path), chosen, strict=True):
-        if take:
-            yield text
+    return Sample(path, chosen)
 
 
 def drawn_documents(
@@ -50,24 +66,3 @@ def hashed_places(count: int, seed: int) -> npt.NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
-
-
-def quality(tokenizer: Tokenizer, valid: Path) -> dict[str, Any]:
-    """metrics/tokenize.json: how the vocabulary does on text that it was not learned from."""
-    size, words = 0, 0
-    uses = np.zeros(tokenizer.size, np.int64)
-    for group in range(row_groups(valid)):
-        texts = read_row_group(valid, group)["text"].to_pylist()
-        for text, ids in zip(texts, tokenizer.encode_all(texts), strict=True):
-            size += len(text.encode("utf-8"))
-            words += len(text.split())
-            uses += np.bincount(ids, minlength=tokenizer.size)
-    tokens = int(uses.sum())
-    return {
-        "pieces": tokenizer.size,
-        "bytes_per_token_on_valid": round(size / tokens, 4),
-        "tokens_per_word_on_valid": round(tokens / max(words, 1), 4),
-        "unknown_on_valid": int(uses[UNKNOWN_ID]),
-        "byte_fallback_share_on_valid": round(int(uses[tokenizer.is_byte()].sum()) / tokens, 6),
-        "pieces_unused_on_valid": int((uses == 0).sum()),
-    }

@@ -28,7 +28,7 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
     from reprise.params.encode import EncodeParams
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
-    from reprise.tokenizer import DOCUMENT_END_ID, Tokenizer
+    from reprise.tokenizer import Tokenizer
 
     report = StageReport("encode")
     params = load_section(params_path, EncodeParams)
@@ -38,7 +38,7 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
         for split in SPLITS
     }
     tokenizer = Tokenizer.load(model)
-    vocabulary = {"vocabulary_size": tokenizer.size, "boundary": DOCUMENT_END_ID}
+    vocabulary = {"vocabulary_size": tokenizer.size, "boundary": tokenizer.document_end_id}
     write_json(out / "vocabulary.json", vocabulary)
     write_json(metrics, totals)
     counts = {name: sum(split[name] for split in totals.values()) for name in totals["train"]}

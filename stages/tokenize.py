@@ -1,10 +1,12 @@
-"""Learn a vocabulary from the train split, and from nothing else.
+"""Learn a vocabulary from the train split, and from nothing else; or take an existing one.
 
 in   data/clean/train.parquet         what the vocabulary is learned from
      data/clean/valid.parquet         what it is judged on
+     tokenize.model_file              where a SentencePiece model is taken instead
 out  data/tokenize/tokenizer.model    SentencePiece
      data/tokenize/tokenizer.vocab    the pieces and their scores, for reading
-     metrics/tokenize.json            bytes a token, tokens a word, unknown pieces, on valid
+     data/tokenize/report.md          what it is like, for reading
+     metrics/tokenize.json            bytes a token, tokens a word, unknown and unused pieces, scripts
 """
 
 from pathlib import Path
@@ -19,25 +21,35 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--out", "data/tokenize", "Folder for the vocabulary.")
 @path_option("--metrics", "metrics/tokenize.json", "Figures.")
 def main(params_path: Path, train: Path, valid: Path, out: Path, metrics: Path) -> None:
-    """Learn a vocabulary from the train split, and from nothing else."""
+    """Learn a vocabulary from the train split, and from nothing else; or take an existing one."""
+    from reprise.corpus import read_texts
     from reprise.files import replacing, write_json, write_text
     from reprise.params.loading import load_section
     from reprise.params.tokenize import TokenizeParams
-    from reprise.tokenizer import Tokenizer, train_tokenizer
-    from reprise.vocabulary import quality, sampled_texts
+    from reprise.taken_model import taken_model
+    from reprise.tokenizer import Tokenizer
+    from reprise.tokenizer_training import train_tokenizer
+    from reprise.vocabulary import draw_sample
+    from reprise.vocabulary_report import figures, on_sample, on_valid, report
 
-    report = StageReport("tokenize")
+    stage = StageReport("tokenize")
     params = load_section(params_path, TokenizeParams)
-    model = train_tokenizer(sampled_texts(train, params.sample_bytes, params.seed), params)
+    if params.model_file is not None:
+        model = taken_model(Path(params.model_file), params.model_sha256)
+    sample = draw_sample(train, params.sample_bytes, params.seed)
+    if params.model_file is None:
+        model = train_tokenizer(sample, params)
+    tokenizer = Tokenizer(model)
+    of_sample, of_valid = on_sample(tokenizer, sample), on_valid(tokenizer, read_texts(valid))
     with replacing(out / "tokenizer.model") as scratch:
         scratch.write_bytes(model)
-    tokenizer = Tokenizer(model)
     write_text(out / "tokenizer.vocab", tokenizer.vocabulary_lines())
-    figures = quality(tokenizer, valid)
-    write_json(metrics, figures)
-    report.close(
-        read=f"at most {params.sample_bytes / 1e6:.1f} MB of {train}",
-        wrote=f"{tokenizer.size:,} pieces, {figures['bytes_per_token_on_valid']:.2f} bytes a token",
+    write_text(out / "report.md", report(tokenizer, of_valid, of_sample))
+    found = figures(tokenizer, of_valid, of_sample)
+    write_json(metrics, found)
+    stage.close(
+        read=f"{of_sample.bytes / 1e6:.1f} MB of {train}",
+        wrote=f"{tokenizer.size:,} pieces, {found['bytes_per_token_on_valid']:.2f} bytes a token",
     )
 
 

@@ -1,5 +1,6 @@
 """Archives, sound and hostile, are unpacked or refused whole."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -243,6 +244,24 @@ def test_a_tar_that_is_cut_off_between_two_files_is_refused(tmp_path: Path) -> N
     archive = tarred(tmp_path / "a.tar", [("a.txt", b"a" * 512), ("b.txt", b"b")])
     archive.write_bytes(archive.read_bytes()[:1024])
     assert "cut off or of an unknown kind: empty header; get it again" in error_of(archive)
+
+
+def test_a_checksum_behind_the_last_file_counts(tmp_path: Path) -> None:
+    plain = tarred(tmp_path / "a.tar", [("a.txt", b"text")]).read_bytes()
+    (tmp_path / "a.tar").unlink()
+    packed = bytearray(gzip.compress(plain + bytes(3_000_000)))
+    packed[-8] ^= 1
+    (tmp_path / "a.tar.gz").write_bytes(packed)
+    assert "of an unknown kind: CRC check failed" in error_of(tmp_path / "a.tar.gz")
+
+
+def test_headers_without_end_are_refused(tmp_path: Path) -> None:
+    """Each is read within the one before."""
+    header = tarfile.TarInfo("a.txt")
+    header.pax_headers = {"comment": "more"}
+    one = header.tobuf(tarfile.PAX_FORMAT)[:1024]
+    (tmp_path / "a.tar").write_bytes(one * 3000)
+    assert "of an unknown kind: maximum recursion depth" in error_of(tmp_path / "a.tar")
 
 
 def test_a_damaged_member_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from reprise.catalog import (
     FilesEntry,
     PublishedFile,
+    checked_entry,
     find_entry,
     is_named,
     path_fault,
@@ -210,9 +211,7 @@ def test_a_file_and_a_member_may_say_otherwise_than_the_entry(tmp_path: Path) ->
 
 def test_an_entry_without_a_kind_is_told(tmp_path: Path) -> None:
     assert faults_of(tmp_path, {"title": "A"}) == ["kind: missing; allowed: docstrings, files"]
-    assert faults_of(tmp_path, {"kind": ["files"]}) == [
-        "kind: found ['files']; allowed: docstrings, files"
-    ]
+    assert faults_of(tmp_path, {"kind": [1]}) == ["kind: found [1]; allowed: docstrings, files"]
 
 
 @pytest.mark.parametrize(

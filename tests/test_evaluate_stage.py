@@ -17,7 +17,8 @@ from reprise.model_files import save_model, weights_of
 from reprise.models import build_model
 from reprise.params.model import ModelParams
 from reprise.params.tokenize import TokenizeParams
-from reprise.tokenizer import DOCUMENT_END_ID, Tokenizer, train_tokenizer
+from reprise.tokenizer import Tokenizer
+from reprise.tokenizer_training import train_tokenizer
 from stages.evaluate import main
 
 TEXTS = {
@@ -43,6 +44,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     characters = sorted(set("".join(TEXTS["train"])) - {"\n"})
     tokenize = TokenizeParams(
+        model_file=None,
+        model_sha256=None,
         type="char",
         vocabulary_size=4 + len(characters),
         character_coverage=1.0,
@@ -59,7 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("data/tokenize/tokenizer.model").write_bytes(learned)
     tokenizer = Tokenizer(learned)
     for name, texts in TEXTS.items():
-        encoded = [np.append(tokenizer.encode(text), DOCUMENT_END_ID) for text in texts]
+        encoded = [np.append(tokenizer.encode(text), tokenizer.document_end_id) for text in texts]
         np.save(f"data/encode/{name}.npy", np.concatenate(encoded).astype(np.uint16))
         table = {
             "name": [f"{name} {number}" for number in range(len(texts))],
@@ -70,7 +73,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
         pq.write_table(pa.table(table), f"data/encode/{name}.parquet")
     size = tokenize.vocabulary_size
-    vocabulary = {"boundary": DOCUMENT_END_ID, "vocabulary_size": size}
+    vocabulary = {"boundary": tokenizer.document_end_id, "vocabulary_size": size}
     write_json(Path("data/encode/vocabulary.json"), vocabulary)
     model = ModelParams(
         architecture="gru",

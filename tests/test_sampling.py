@@ -10,7 +10,8 @@ from reprise.models import LanguageModel, build_model
 from reprise.params.model import ModelParams
 from reprise.params.tokenize import TokenizeParams
 from reprise.sampling import Sampling, draw, next_probabilities, sample, samples_text
-from reprise.tokenizer import Tokenizer, train_tokenizer
+from reprise.tokenizer import Tokenizer
+from reprise.tokenizer_training import train_tokenizer
 
 torch.set_num_threads(1)
 
@@ -151,8 +152,10 @@ def test_an_empty_prompt_begins_at_the_boundary_alone() -> None:
 def letters() -> Tokenizer:
     """A vocabulary of characters."""
     params = TokenizeParams(
+        model_file=None,
+        model_sha256=None,
         type="char",
-        vocabulary_size=8,  # <unk>, the boundary, line end, tab and four letters
+        vocabulary_size=8,  # unknown, the boundary, line end, tab and four letters
         character_coverage=1.0,
         byte_fallback=False,
         normalization="identity",
