@@ -189,7 +189,7 @@ def _connected_ray(address: str) -> Any:
         raise _not_installed("ray") from None
     if not ray.is_initialized():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         except (OSError, ValueError, RuntimeError) as error:
             raise _no_answer("Ray cluster", address, "ray start --head", error) from None
     return ray
@@ -198,7 +198,9 @@ def _connected_ray(address: str) -> Any:
 def _ray_result(ray: Any, task: Any) -> bytes:
     try:
         return ray.get(task)
-    except ray.exceptions.RayTaskError:  # raised by the work itself
+    except ray.exceptions.RayTaskError as error:  # raised by the work itself
+        if isinstance(error.cause, ImportError):
+            raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
         raise _died_on_cluster("Ray") from error

@@ -1,7 +1,7 @@
 """A vocabulary in use: load, encode, decode. With learning, the only place that knows SentencePiece."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ class Tokenizer:
         self.unknown_id: int = self._processor.unk_id()
         description = _PROTOCOL.ModelProto.FromString(model)
         self.type: str = _TYPES[description.trainer_spec.model_type]
-        self._normalizer = description.normalizer_spec
-        self._adds_blank: bool = self._normalizer.add_dummy_prefix
-        self._whole = self._adds_blank or self._normalizer.remove_extra_whitespaces
-        wordwise = not self._whole and not self._normalizer.precompiled_charsmap
-        wordwise = wordwise and is_wordwise(self.pieces(), SPACE_MARK)
-        self._wordwise = WordwiseEncoder(self._encode_words) if wordwise else None
+        normalizer = description.normalizer_spec
+        self._adds_blank: bool = normalizer.add_dummy_prefix
+        self._whole: bool = normalizer.add_dummy_prefix or normalizer.remove_extra_whitespaces
+        self._plain: bool = not self._whole and not normalizer.precompiled_charsmap
+        self._wordwise = (
+            WordwiseEncoder(self._encode_words)
+            if self._plain and is_wordwise(self.pieces(), SPACE_MARK)
+            else None
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -101,13 +104,15 @@ class Tokenizer:
         make one unknown word of its neighbours."""
         return re.split(r"([\n\t])", text) if self.type == "word" else [text]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Sequence[int] | Ids) -> str:
         """The text of the ids; document ends and control symbols give none."""
-        text: str = self._processor.decode([int(i) for i in ids])
+        text: str = self._processor.decode(np.asarray(ids, int).tolist())
         return text.replace(SPACE_MARK, " ")  # spelt in bytes where no piece has it
 
     def normalize(self, text: str) -> str:
         """The text as the vocabulary sees it; with `identity`, the text itself."""
+        if self._plain:
+            return text.replace(SPACE_MARK, " ")
         parts = map(self._processor.normalize, self._parts(text))
         normalized = "".join(parts).replace(SPACE_MARK, " ")
         return normalized.removeprefix(" ") if self._adds_blank else normalized

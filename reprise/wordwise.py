@@ -22,7 +22,7 @@ Ids = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
 
 SPACE, LINE_END = b" \n"
-BATCH_BYTES = 4 << 20  # of text, worked on at once: the arrays beside it are some times as large
+BATCH_BYTES = 8 << 20  # of text, worked on at once; the arrays beside it take ten times as many
 REMEMBERED_CHARACTERS = 4 << 20  # of different words; about 100 MB with their ids
 
 
