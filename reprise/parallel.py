@@ -114,11 +114,22 @@ def _on_dask(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> 
     """
     address = str(engine.address)
     with _dask_client(address) as client:
-        _wait_for_a_dask_worker(client, address)
-        workers = sum(client.ncores().values()) if engine.workers == "auto" else engine.workers
-        submit = partial(client.submit, pickle.loads, pure=False)
-        result = partial(_dask_result, client, address)
-        yield from _on_cluster(function, items, workers, submit, result)
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        try:
+            _wait_for_a_dask_worker(client, address)
+            workers = sum(client.ncores().values()) if engine.workers == "auto" else engine.workers
+            submit = partial(client.submit, pickle.loads, pure=False)
+            result = partial(_dask_result, client, address)
+            yield from _on_cluster(function, items, workers, submit, result)
+        except KilledWorker as error:
+            raise _died_on_cluster("Dask") from error
+        except (CancelledError, CommClosedError) as error:
+            raise PipelineError(
+                f"run.engine_address: the Dask scheduler at {address} went away; start it again "
+                "with its workers, and run the same command again"
+            ) from error
 
 
 def _dask_client(address: str) -> Any:
@@ -150,23 +161,12 @@ def _wait_for_a_dask_worker(client: Any, address: str) -> None:
 
 
 def _dask_result(client: Any, address: str, task: Any) -> bytes:
-    from distributed import CancelledError, KilledWorker
-    from distributed.comm.core import CommClosedError
-
-    try:
-        while not task.done():
-            try:
-                task.exception(timeout=SECONDS_TO_CONNECT)
-            except TimeoutError:
-                _wait_for_a_dask_worker(client, address)
-        return task.result()
-    except KilledWorker as error:
-        raise _died_on_cluster("Dask") from error
-    except (CancelledError, CommClosedError) as error:
-        raise PipelineError(
-            f"run.engine_address: the Dask scheduler at {address} went away; start it again with "
-            "its workers, and run the same command again"
-        ) from error
+    while not task.done():
+        try:
+            task.exception(timeout=SECONDS_TO_CONNECT)
+        except TimeoutError:
+            _wait_for_a_dask_worker(client, address)
+    return task.result()
 
 
 def _on_ray(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> Iterator[R]:

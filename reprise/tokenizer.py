@@ -79,7 +79,7 @@ class Tokenizer:
 
     def _parts(self, text: str) -> list[str]:
         """A model that sets or takes blanks at the ends of a text gets it whole."""
-        return [text] if self._whole else list(parts_of(text))
+        return [text] if self._whole or len(text) <= PART_CHARACTERS else list(parts_of(text))
 
     def _encode_parts(self, parts: list[str]) -> Encoded:
         if self._wordwise:

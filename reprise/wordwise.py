@@ -12,7 +12,7 @@ a vocabulary of words, unknown words side by side stay one token each; SentenceP
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, pairwise, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -73,17 +73,19 @@ class WordwiseEncoder:
         lengths = self._lengths[known]
         ends = np.cumsum(lengths)
         starts = np.concatenate([[0], ends])
-        places = np.arange(starts[-1]) + np.repeat(self._firsts[known] - (ends - lengths), lengths)
+        places = np.repeat(self._firsts[known] - (ends - lengths), lengths)
+        places += np.arange(starts[-1])
         return Encoded(self._ids[places], starts[np.searchsorted(starts_of_words, starts_of_texts)])
 
     def _known(self, words: list[str]) -> Places:
         """Where each word's ids are found; new words are learned."""
         if self._characters > REMEMBERED_CHARACTERS:
             self._forget()
-        numbers = self._numbers
-        if new := [word for word in words if word not in numbers]:
-            self._learn(new)
-        return np.fromiter(map(numbers.__getitem__, words), np.int64, len(words))
+        known = np.fromiter(map(self._numbers.get, words, repeat(-1)), np.int64, len(words))
+        if len(new := np.flatnonzero(known < 0)):
+            known[new] = len(self._numbers) + np.arange(len(new))
+            self._learn([words[place] for place in new.tolist()])
+        return known
 
     def _learn(self, words: list[str]) -> None:
         encoded = self._encode(words)

@@ -4,12 +4,15 @@ import base64
 import hashlib
 import json
 import resource
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -400,6 +403,39 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(
         "raise the limit on file size (ulimit -f) and run the same command again"
     )
     assert not [path for path in Path("data", stage).rglob("*") if path.is_file()]
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["clean", "encode"])
+def test_a_worker_killed_in_the_middle_of_a_shard_changes_no_byte(place: Path, stage: str) -> None:
+    lines = sentences(6000).split("\n")
+    for number in range(6):  # of a shard each
+        text = "\n".join(f"{number} {line}" for line in lines * 2)
+        Path(f"texts/{number}.txt").write_text(text)
+    configure(run={"workers": 2})
+    run_all(*STAGES[: STAGES.index(stage) + 1])
+    folder = Path("data", stage)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"}
+    command = [sys.executable, "-m", f"stages.{stage}"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not (workers := workers_of(process)):
+            time.sleep(0.01)
+        time.sleep(0.3)
+        workers[0].kill()
+        _, log = process.communicate()
+    assert process.returncode == 0
+    assert b"a worker process was ended by the system; its work is done again" in log
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("stage", STAGES)

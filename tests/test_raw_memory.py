@@ -30,7 +30,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 path = Path(sys.argv[1])
-for kind, document, encoding, head, tail in json.loads(sys.argv[2]):
+for kind, document, encoding, head, tail in json.loads(sys.argv[3]):
     with path.open("wb") as file:
         file.write(head.encode())
         file.seek(100_000_000, 1)  # a hole, which reads as NULs
@@ -44,13 +44,18 @@ for kind, document, encoding, head, tail in json.loads(sys.argv[2]):
     assert [too_long for too_long, _ in found].count(True) == 1, kind
     assert "two" in found[-1][1], kind
     assert size == path.stat().st_size, kind
+source = Source("a", Path(sys.argv[2]), "parquet", "line", "text", None)
+assert sum(shard.rows is not None and len(shard.rows) for shard in shards_of(source, 10**6)) == 5000
 print(peak() - before)
 """
 
 
 @pytest.mark.slow
-def test_a_document_of_100_mb_takes_little_memory(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", GROWTH, str(tmp_path / "a"), json.dumps(LONG)]
+def test_documents_and_row_groups_of_100_mb_take_little_memory(tmp_path: Path) -> None:
+    texts = pa.table({"text": ["x" * 20_000] * 5000})
+    pq.write_table(texts, tmp_path / "b", use_dictionary=False)
+    files = [str(tmp_path / name) for name in "ab"]
+    command = [sys.executable, "-c", GROWTH, *files, json.dumps(LONG)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(run.stdout) * 1024 < 10 * shards.SHARD_BYTES
 

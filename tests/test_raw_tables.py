@@ -65,7 +65,7 @@ def test_what_a_shard_carries_to_another_process_is_bounded(
     sizes = [*[10] * 20_000, *[60_000] * 20, 90_000, 150_000, 1, 2]
     texts = [random.bytes(size // 2).hex() for size in sizes]
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"text": texts, "other": texts}), path, row_group_size=10_000)
+    pq.write_table(pa.table({"text": texts, "other": texts}), path)
     cut = list(shards_of(source(path, format="parquet"), 10**6))
     assert max(len(pickle.dumps(shard)) for shard in cut) < 150_000 + 1000
     assert max(len(pickle.dumps(shard)) for shard in cut[:-3]) < 100_000 + 10 * BATCH_ROWS

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from clean_settings import clean_params
@@ -289,6 +290,24 @@ def test_too_much_dropped_is_told_by_reason(tmp_path: Path) -> None:
         "clean.max_dropped_fraction 0.5; look at the corpus, at data/clean/dropped.parquet of an "
         "earlier run, at the limits in clean and at download.document"
     )
+
+
+def test_a_corpus_of_nothing_but_copies_is_told(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.txt", ["the same text again"] * 5000)
+    assert error_of(tmp_path, [source], near_duplicates="drop").startswith(
+        "clean: 4999 of 5000 documents were dropped (exact_duplicate 4999); allowed: "
+    )
+
+
+@pytest.mark.slow
+def test_a_million_empty_documents_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = pa.array([*WORDS, *[""] * 1_000_000])
+    pq.write_table(pa.table({"text": texts}), path)
+    source = Source(path.name, path, "parquet", "line", "text", None)
+    summary = sift([source], params(max_dropped_fraction=1.0), tmp_path, 2).summary()
+    assert summary["dropped"]["too_few_characters"] == 1_000_000
+    assert summary["documents"]["kept"] == 60
 
 
 def test_fewer_documents_than_splits_are_told(tmp_path: Path) -> None:
