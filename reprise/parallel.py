@@ -8,27 +8,33 @@ a cluster may be done twice: when a worker is lost, and it changes nothing but w
 files of its own. A Dask worker needs one thread (`--nthreads 1`).
 """
 
+import atexit
 import logging
 import os
 import pickle
+import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Any, Literal, TypeVar
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from reprise.errors import PipelineError
+from reprise.files import readable_write_errors
 from reprise.params.run import RunParams
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 ITEMS_AHEAD_PER_WORKER = 3
+MOST_BYTES_IN_A_PIPE = 2048  # at once (4096) with what joblib adds
 MOST_DEATHS = 3  # of workers, without a result in between
 SECONDS_TO_CONNECT = 15
 SECONDS_WITHOUT_WORKERS = 120
@@ -85,10 +91,12 @@ def _in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) 
                 _pool(workers) as pool,
             ):
                 while window.goes_on:
-                    for result in pool(call(function, item, os.getpid()) for item in window):
+                    for result in pool(
+                        call(function, item, os.getpid(), _folder()) for item in window
+                    ):
                         window.take()
                         deaths = 0
-                        yield result
+                        yield _taken_over(result)
         except TerminatedWorkerError as error:
             deaths += 1
             if deaths == MOST_DEATHS:
@@ -126,10 +134,7 @@ def _on_dask(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> 
         except KilledWorker as error:
             raise _died_on_cluster("Dask") from error
         except (CancelledError, CommClosedError) as error:
-            raise PipelineError(
-                f"run.engine_address: the Dask scheduler at {address} went away; start it again "
-                "with its workers, and run the same command again"
-            ) from error
+            raise _went_away(address) from error
 
 
 def _dask_client(address: str) -> Any:
@@ -158,6 +163,15 @@ def _wait_for_a_dask_worker(client: Any, address: str) -> None:
             f"{SECONDS_WITHOUT_WORKERS} seconds; start some with `dask worker {address} "
             "--nthreads 1`, and run the same command again"
         ) from None
+    except OSError as error:
+        raise _went_away(address) from error
+
+
+def _went_away(address: str) -> PipelineError:
+    return PipelineError(
+        f"run.engine_address: the Dask scheduler at {address} went away; start it again with its "
+        "workers, and run the same command again"
+    )
 
 
 def _dask_result(client: Any, address: str, task: Any) -> bytes:
@@ -183,6 +197,7 @@ def _on_ray(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> I
 
 
 def _connected_ray(address: str) -> Any:
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # of 40 s each, not 20
     try:
         import ray
     except ModuleNotFoundError:
@@ -329,16 +344,47 @@ class _Window(Iterator[T]):
 _watched = False
 
 
-def _call_in_worker(function: Callable[[T], R], item: T, parent: int) -> R:
+def _call_in_worker(function: Callable[[T], R], item: T, parent: int, folder: Path) -> bytes | Path:
     global _watched
     if not _watched:
         _watched = True
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    return function(item)
+        threading.Thread(target=_end_with, args=(parent, folder), daemon=True).start()
+    return _handed_over(function(item), folder)
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, folder: Path) -> None:
     """End this process within a second of its parent, also when that was killed."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
+
+
+def _handed_over(result: object, folder: Path) -> bytes | Path:
+    """The result's pickle, in a file when it is large.
+
+    Workers share a pipe, which takes a small one whole or not at all. When one is killed in the
+    middle of a large one, joblib waits for the rest without end.
+    """
+    packed = pickle.dumps(result)
+    if len(packed) <= MOST_BYTES_IN_A_PIPE:
+        return packed
+    with NamedTemporaryFile(dir=folder, delete=False) as file, readable_write_errors(folder):
+        file.write(packed)
+    return Path(file.name)
+
+
+def _taken_over(handed: bytes | Path) -> Any:
+    if isinstance(handed, bytes):
+        return pickle.loads(handed)
+    with handed.open("rb") as file:
+        handed.unlink()
+        return pickle.load(file)
+
+
+@cache
+def _folder() -> Path:
+    """For large results on their way; one a process, gone when that ends."""
+    folder = Path(mkdtemp(prefix="reprise-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -93,7 +93,8 @@ class Tallies:
         if fraction > self.params.max_invalid_bytes_fraction:
             where = "row" if shard.source.format == "parquet" else "byte"
             raise PipelineError(
-                f"{shard.source.path}: {total.invalid_bytes} bytes are not UTF-8 ({fraction:.3%} "
+                f"{shard.source.path}: {total.invalid_bytes} bytes are not "
+                f"{shard.source.encoding.upper()} ({fraction:.3%} "
                 f"of the text), the first at {where} {total.first_invalid}; allowed: "
                 f"clean.max_invalid_bytes_fraction {self.params.max_invalid_bytes_fraction:g}; "
                 "set download.encoding, convert the file to UTF-8 or raise that setting"

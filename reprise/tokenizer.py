@@ -1,4 +1,6 @@
-"""A vocabulary in use: load, encode, decode. With learning, the only place that knows SentencePiece."""
+"""A vocabulary in use: load, encode, decode. With `tokenizer_training`, which learns one, the only
+place that knows SentencePiece.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,11 +38,7 @@ class Tokenizer:
         self._adds_blank: bool = normalizer.add_dummy_prefix
         self._whole: bool = normalizer.add_dummy_prefix or normalizer.remove_extra_whitespaces
         self._plain: bool = not self._whole and not normalizer.precompiled_charsmap
-        self._wordwise = (
-            WordwiseEncoder(self._encode_words)
-            if self._plain and is_wordwise(self.pieces(), SPACE_MARK)
-            else None
-        )
+        self._wordwise = WordwiseEncoder(self._encode_words) if self._is_wordwise() else None
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -54,6 +52,17 @@ class Tokenizer:
             raise PipelineError(
                 f"{path}: not a SentencePiece model; run `dvc repro -f tokenize` to make it anew"
             ) from None
+
+    def _is_wordwise(self) -> bool:
+        """Words are told apart by us, so that SentencePiece never comes to use its piece of a space
+        and a line end. Otherwise it makes one of unknown characters side by side, also over a space
+        that is no piece."""
+        pieces = set(self.pieces())
+        if self.type == "word":
+            pieces.discard(f"{SPACE_MARK}\n")
+        elif SPACE_MARK not in pieces:
+            return False
+        return self._plain and is_wordwise(pieces, SPACE_MARK)
 
     @property
     def document_end_id(self) -> int:

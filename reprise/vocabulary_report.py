@@ -4,6 +4,7 @@ metrics/tokenize.json     the figures
 data/tokenize/report.md   the same, every script, and pieces to look at
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -101,7 +102,9 @@ def _scripts(tokenizer: Tokenizer, units: Counter[str]) -> list[Script]:
     characters: Counter[str] = Counter()
     without: Counter[str] = Counter()
     # A word as it stands in a text has a blank before it, or begins a line.
-    encoded = [tokenizer.encode_all([f"{before}{u}" for u in units]).of_each() for before in ("", " ")]
+    encoded = [
+        tokenizer.encode_all([f"{before}{u}" for u in units]).of_each() for before in ("", " ")
+    ]
     for (unit, count), *ids in zip(units.items(), *encoded, strict=True):
         apart = all(spelt_out[each].any() for each in ids)
         for character in unit:
@@ -114,9 +117,11 @@ def _scripts(tokenizer: Tokenizer, units: Counter[str]) -> list[Script]:
 
 
 # By the first word of a character's Unicode name.
-_SCRIPTS = """arabic armenian bengali bopomofo cherokee cjk coptic cyrillic devanagari ethiopic
-georgian gothic greek gujarati gurmukhi hangul hebrew hiragana kannada katakana khmer lao latin
-malayalam mongolian myanmar oriya runic sinhala syriac tamil telugu thaana thai tibetan""".split()
+_SCRIPTS = (
+    "arabic armenian bengali bopomofo cherokee cjk coptic cyrillic devanagari ethiopic georgian",
+    "gothic greek gujarati gurmukhi hangul hebrew hiragana kannada katakana khmer lao latin",
+    "malayalam mongolian myanmar oriya runic sinhala syriac tamil telugu thaana thai tibetan",
+)
 SIGNS = "digits, signs and others"
 
 
@@ -124,7 +129,7 @@ SIGNS = "digits, signs and others"
 def script_of(character: str) -> str:
     """latin, cjk, cyrillic and so on; digits, punctuation and the like belong to none."""
     first = unicodedata.name(character, "none").split()[0].split("-")[0].lower()
-    return first if first in _SCRIPTS else SIGNS
+    return first if first in " ".join(_SCRIPTS).split() else SIGNS
 
 
 def figures(tokenizer: Tokenizer, valid: OnValid, sample: OnSample) -> dict[str, Any]:
@@ -179,14 +184,14 @@ def _lines(tokenizer: Tokenizer, valid: OnValid, sample: OnSample) -> Iterator[s
         ("bytes", f"{found['byte_fallback_share_on_valid']:.3%} of the tokens"),
         ("pieces never used", f"{found['pieces_unused_on_valid']:,}"),
     ]
-    yield from _section("On valid, which it was not learned from", ("", ""), rows)
+    yield from _section("On valid, which it was not learned from", ("quantity", "value"), rows)
     rows = [
-        ("documents drawn from train", f"{sample.documents:,}"),
+        ("documents drawn", f"{sample.documents:,}"),
         ("their bytes", f"{sample.bytes:,}"),
         ("lines so long that they were cut", f"{sample.lines_cut:,}"),
         ("pieces never used", f"{found['pieces_unused_on_sample']:,}"),
     ]
-    yield from _section("On the sample of train", ("", ""), rows)
+    yield from _section("On the sample of train", ("quantity", "value"), rows)
     total = max(sum(script.characters for script in valid.scripts), 1)
     yield from _section(
         "Characters of valid, without blanks",
@@ -235,4 +240,5 @@ def _shown(piece: str) -> str:
     """Code in a table's cell; a space is written as SentencePiece does, as U+2581."""
     text = escaped(piece).replace(" ", SPACE_MARK).replace("|", "\\|")
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return f"`` {text} ``" if "`" in text else f"`{text}`"
+    fence = "`" * (1 + max(map(len, re.findall("`*", text))))
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"

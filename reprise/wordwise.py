@@ -10,8 +10,8 @@ float32, where what stands before a word can tip a near tie (4 in a million toke
 a vocabulary of words, unknown words side by side stay one token each; SentencePiece makes them one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise, repeat
 
 import numpy as np
@@ -43,12 +43,33 @@ class Encoded:
         return [self.ids[a:b] for a, b in pairwise(self.starts)]
 
 
-def is_wordwise(pieces: Sequence[str], space_mark: str) -> bool:
-    """No piece reaches over a space or a line end, and both are pieces."""
-    return {space_mark, "\n"} <= set(pieces) and not any(
+def is_wordwise(pieces: Collection[str], space_mark: str) -> bool:
+    """No piece reaches over a space or a line end, which is a piece itself."""
+    return "\n" in pieces and not any(
         space_mark in piece.lstrip(space_mark) or " " in piece or ("\n" in piece and piece != "\n")
         for piece in pieces
     )
+
+
+@dataclass
+class _Memory:
+    """The words encoded so far: word number n has ids[firsts[n] : firsts[n] + lengths[n]]."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+    firsts: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    lengths: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    ids: Ids = field(default_factory=lambda: np.zeros(0, np.int32))
+    characters: int = 0
+
+    def add(self, words: list[str], encoded: list[list[int]]) -> None:
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        firsts = len(self.ids) + np.cumsum(lengths) - lengths
+        ids = np.fromiter(chain.from_iterable(encoded), np.int32)
+        self.numbers |= {word: n for n, word in enumerate(words, start=len(self.numbers))}
+        self.firsts = np.concatenate([self.firsts, firsts])
+        self.lengths = np.concatenate([self.lengths, lengths])
+        self.ids = np.concatenate([self.ids, ids])
+        self.characters += sum(map(len, words))
 
 
 class WordwiseEncoder:
@@ -56,7 +77,7 @@ class WordwiseEncoder:
 
     def __init__(self, encode: Callable[[list[str]], list[list[int]]]) -> None:
         self._encode = encode
-        self._forget()
+        self._memory = _Memory()
 
     def encode_all(self, texts: Sequence[str]) -> Encoded:
         batches = [self._encode_batch(batch) for batch in _batches(texts)]
@@ -70,39 +91,27 @@ class WordwiseEncoder:
         starts_of_words = _word_starts(content, starts_of_texts)
         words = _strings(content, starts_of_words).dictionary_encode()
         known = self._known(words.dictionary.to_pylist())[words.indices.to_numpy()]
-        lengths = self._lengths[known]
+        memory = self._memory
+        lengths = memory.lengths[known]
         ends = np.cumsum(lengths)
         starts = np.concatenate([[0], ends])
-        places = np.repeat(self._firsts[known] - (ends - lengths), lengths)
-        places += np.arange(starts[-1])
-        return Encoded(self._ids[places], starts[np.searchsorted(starts_of_words, starts_of_texts)])
+        places = np.repeat(memory.firsts[known] - (ends - lengths), lengths)
+        places += np.arange(len(places))
+        return Encoded(
+            memory.ids[places], starts[np.searchsorted(starts_of_words, starts_of_texts)]
+        )
 
     def _known(self, words: list[str]) -> Places:
-        """Where each word's ids are found; new words are learned."""
-        if self._characters > REMEMBERED_CHARACTERS:
-            self._forget()
-        known = np.fromiter(map(self._numbers.get, words, repeat(-1)), np.int64, len(words))
+        """The numbers of the words in the memory; new words are added."""
+        if self._memory.characters > REMEMBERED_CHARACTERS:
+            self._memory = _Memory()
+        numbers = self._memory.numbers
+        known = np.fromiter(map(numbers.get, words, repeat(-1)), np.int64, len(words))
         if len(new := np.flatnonzero(known < 0)):
-            known[new] = len(self._numbers) + np.arange(len(new))
-            self._learn([words[place] for place in new.tolist()])
+            known[new] = len(numbers) + np.arange(len(new))
+            new_words = [words[place] for place in new.tolist()]
+            self._memory.add(new_words, self._encode(new_words))
         return known
-
-    def _learn(self, words: list[str]) -> None:
-        encoded = self._encode(words)
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        firsts = len(self._ids) + np.cumsum(lengths) - lengths
-        ids = np.fromiter(chain.from_iterable(encoded), np.int32)
-        self._numbers |= {word: n for n, word in enumerate(words, start=len(self._numbers))}
-        self._ids = np.concatenate([self._ids, ids])
-        self._firsts = np.concatenate([self._firsts, firsts])
-        self._lengths = np.concatenate([self._lengths, lengths])
-        self._characters += sum(map(len, words))
-
-    def _forget(self) -> None:
-        self._numbers: dict[str, int] = {}  # of each word: its place in the next two arrays
-        self._firsts, self._lengths = np.zeros((2, 0), np.int64)
-        self._ids = np.zeros(0, np.int32)
-        self._characters = 0
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:

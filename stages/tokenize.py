@@ -6,7 +6,7 @@ in   data/clean/train.parquet         what the vocabulary is learned from
 out  data/tokenize/tokenizer.model    SentencePiece
      data/tokenize/tokenizer.vocab    the pieces and their scores, for reading
      data/tokenize/report.md          what it is like, for reading
-     metrics/tokenize.json            bytes a token, tokens a word, unknown and unused pieces, scripts
+     metrics/tokenize.json            bytes a token, tokens a word, unknown and unused pieces
 """
 
 from pathlib import Path

@@ -17,7 +17,7 @@ from reprise.raw.tables import BATCH_ROWS
 LONG = [
     ("text", "line", "utf-8", "one\n", "\ntwo"),
     ("text", "line", "latin-1", "one\n", "\ntwo"),
-    ("text", "article", "utf-8", " = one =\n", "\n = two =\n"),
+    ("text", "article", "utf-8", " = one =\n\n", "\n\n = two =\n\n"),
     ("jsonl", "line", "utf-8", '{"text": "one"}\n{"text": "', '"}\n{"text": "two"}'),
     ("csv", "line", "utf-8", 'text\none\n"', '"\ntwo'),
     ("csv", "line", "utf-8", "text\none\n", "\ntwo"),

@@ -1,7 +1,6 @@
 """Text cut into lines, paragraphs, files and articles."""
 
 import os
-import re
 from pathlib import Path
 
 import pytest
@@ -135,7 +134,7 @@ ARTICLES = """before
  = = = Deeper = = =
 
  = Two = 1 + 1 =
- 	
+ \t
  =  = nothing
 
  = Three = =

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprise import tokenizer as module
+from reprise import tokenizer_training as training
 from reprise.errors import PipelineError
 from reprise.params.tokenize import TokenizeParams
-from reprise.tokenizer import DOCUMENT_END_ID, SPACE_MARK, Tokenizer, train_tokenizer
+from reprise.tokenizer import SPACE_MARK, Tokenizer
+from reprise.tokenizer_training import long_lines, pieces_of_line, train_tokenizer
 
 TEXTS = [
     "def add(first, second):\n    return first + second\n\n\tand a tab",
@@ -45,6 +47,8 @@ HARD = [
 def params(**changed: object) -> TokenizeParams:
     return TokenizeParams.model_validate(
         {
+            "model_file": None,
+            "model_sha256": None,
             "type": "bpe",
             "vocabulary_size": 330,
             "character_coverage": 1.0,
@@ -76,7 +80,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 def test_decoding_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text == tokenizer.normalize(text)
-    assert not (ids == DOCUMENT_END_ID).any()
+    assert not (ids == tokenizer.document_end_id).any()
     assert ids.dtype == np.int32
 
 
@@ -88,9 +92,10 @@ def test_decoding_gives_any_text_back(tokenizer: Tokenizer, text: str) -> None:
 
 def test_texts_are_encoded_one_by_one(tokenizer: Tokenizer) -> None:
     together = tokenizer.encode_all(HARD)
-    assert [ids.tolist() for ids in together] == [tokenizer.encode(t).tolist() for t in HARD]
-    assert tokenizer.encode_all([]) == []
-    assert tokenizer.decode([*tokenizer.encode("cats"), DOCUMENT_END_ID]) == "cats"
+    assert [i.tolist() for i in together.of_each()] == [tokenizer.encode(t).tolist() for t in HARD]
+    assert together.of(14).tolist() == tokenizer.encode(HARD[14]).tolist()
+    assert len(tokenizer.encode_all([])) == len(tokenizer.encode_all([]).ids) == 0
+    assert tokenizer.decode([*tokenizer.encode("cats"), tokenizer.document_end_id]) == "cats"
 
 
 @pytest.mark.parametrize("rule", ["nfkc", "nfkc_cf", "nmt_nfkc", "nmt_nfkc_cf"])
@@ -117,8 +122,10 @@ def test_without_byte_fallback_a_strange_character_is_unknown() -> None:
 def test_ids_and_pieces_are_where_other_stages_expect_them() -> None:
     tokenizer = trained(control_symbols=("<|user|>",), user_defined_symbols=("number 17",))
     assert tokenizer.size == 330
-    assert tokenizer.pieces()[:4] == ["<unk>", "<|endoftext|>", "<|user|>", "\n"]
+    assert tokenizer.pieces()[:4] == ["<|unknown|>", "<|endoftext|>", "<|user|>", "\n"]
+    assert (tokenizer.unknown_id, tokenizer.document_end_id) == (0, 1)
     assert tokenizer.is_byte().sum() == 256
+    assert tokenizer.is_text().nonzero()[0].tolist() == [3, 4, 5, *range(6 + 256, 330)]
     assert tokenizer.decode(tokenizer.encode("<|user|>")) == "<|user|>"
     assert 2 not in tokenizer.encode("<|user|>")
     assert len(tokenizer.vocabulary_lines().splitlines()) == 330
@@ -131,26 +138,49 @@ def test_long_texts_are_encoded_in_parts(
     text = "\n".join(TEXTS)
     whole = tokenizer.encode(text)
     monkeypatch.setattr(module, "PART_CHARACTERS", 100)  # every line is shorter
-    assert len(module._parts(text)) > 20
-    assert "".join(module._parts(text)) == text
+    assert len(list(module.parts_of(text))) > 20
+    assert "".join(module.parts_of(text)) == text
     assert tokenizer.encode(text).tolist() == whole.tolist()
     monkeypatch.setattr(module, "PART_CHARACTERS", 7)
-    assert max(map(len, module._parts(text))) == 7
+    assert max(map(len, module.parts_of(text))) == 7
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_lines_longer_than_sentencepiece_takes_are_learned_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "LINE_CHARACTERS", 64)
+    monkeypatch.setattr(training, "LINE_CHARACTERS", 64)
     tokenizer = Tokenizer(train_tokenizer(["abcd" * 10_000], params(vocabulary_size=268)))
     assert "abcd" in tokenizer.pieces()
+
+
+def test_long_lines_are_cut_before_a_space_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LINE_CHARACTERS", 8)
+    assert list(pieces_of_line("the cats sat")) == ["the cats", " sat"]
+    assert list(pieces_of_line(" thecats sat")) == [" thecats", " sat"]
+    assert list(pieces_of_line("thecatssat on")) == ["thecatss", "at on"]
+    assert list(pieces_of_line("the cats")) == ["the cats"]
+    assert list(pieces_of_line("")) == [""]
+    assert long_lines("the cats\nthe cats sat\n\nthe cats sat on the mat\n") == 2
+    assert long_lines("the\ncats\nsat") == 0
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_unk_in_a_text_is_a_word_like_any_other(kind: str) -> None:
+    texts = ["the <unk> and a <unk> <unk> or so"] * 9
+    fixed = {"byte_fallback": False, "type": kind}
+    size = {"bpe": 34, "unigram": 20, "char": 18, "word": 12}[kind]
+    tokenizer = Tokenizer(train_tokenizer(texts, params(vocabulary_size=size, **fixed)))
+    ids = tokenizer.encode(texts[0])
+    assert tokenizer.unknown_id not in ids
+    assert tokenizer.decode(ids) == texts[0]
+    assert kind != "word" or "▁<unk>" in tokenizer.pieces()
 
 
 SCRIPT = """
 import sys
 from reprise.params.tokenize import TokenizeParams
-from reprise.tokenizer import train_tokenizer
+from reprise.tokenizer_training import train_tokenizer
 from tests.test_tokenizer import TEXTS, params
 sys.stdout.buffer.write(train_tokenizer(TEXTS * 20, params(type=sys.argv[1])))
 """
@@ -223,18 +253,18 @@ def test_a_vocabulary_too_small_is_told_with_the_smallest_that_works(
 
 
 @pytest.mark.parametrize("name", ["user_defined_symbols", "control_symbols"])
-@pytest.mark.parametrize("symbol", ["", "<|endoftext|>", "a\u2581"])
+@pytest.mark.parametrize("symbol", ["", "<|endoftext|>", "<|unknown|>", "a\u2581"])
 def test_symbols_that_would_break_the_vocabulary_are_refused(name: str, symbol: str) -> None:
     assert error_of(TEXTS, **{name: (symbol,)}) == (
-        f"tokenize.{name}: {symbol!r} cannot be a symbol: it is empty, the mark of a document's "
-        "end or holds U+2581; take it away"
+        f"tokenize.{name}: {symbol!r} cannot be a symbol: it is empty, a mark of the "
+        "vocabulary's own or holds U+2581; take it away"
     )
 
 
 def test_what_sentencepiece_refuses_besides_is_passed_on() -> None:
-    assert error_of(TEXTS, control_symbols=("<unk>",)) == (
-        "tokenize: SentencePiece refuses: INTERNAL: <unk> must not be defined with "
-        "--control_symbols and --user_defined_symbols."
+    assert error_of(TEXTS, control_symbols=("<0x41>",)) == (
+        "tokenize: SentencePiece refuses: INTERNAL: <0x41> is already defined. duplicated "
+        "symbols are not allowed."
     )
 
 

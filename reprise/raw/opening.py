@@ -114,7 +114,7 @@ def _known(source: Source) -> str:
 @contextmanager
 def opened_table(path: Path) -> Iterator[IO[bytes]]:
     """The file, which can be read at any place: a packed one is unpacked to a temporary file."""
-    if True:
+    if packing_of(path.name) is None:
         with path.open("rb") as file:
             yield file
         return
