@@ -2,19 +2,22 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reprise.corpus import SPLITS, read_row_group, row_sizes
+from reprise.errors import PipelineError
 from reprise.files import read_json
-from reprise.settlement import LATE_REASONS
 
 IDS_AT_ONCE = 1 << 22
+CLEAN = ("documents", "bytes", "dropped", "changed", "near_duplicate_clusters", "overlap")
 
 
 @dataclass(frozen=True)
@@ -46,41 +49,78 @@ class DataFacts:
 def gather(
     manifest: Path, clean: Path, encoded: Path, vocabulary: Path, metrics: Path, examples: int
 ) -> DataFacts:
-    sizes = read_json(encoded / "vocabulary.json")
+    """All of it; PipelineError where a file is missing, broken, or not what its stage writes."""
+    dropped = list(_one_of_each(clean / "dropped.parquet"))
+    counted = _figures(metrics / "clean.json", "clean", *CLEAN)
+    size = _figures(encoded / "vocabulary.json", "encode", "vocabulary_size")["vocabulary_size"]
+    pieces = _pieces(vocabulary)
+    if len(pieces) != size:
+        raise _unusable(encoded, f"for {size} pieces, {vocabulary} has {len(pieces)}", "encode")
     return DataFacts(
-        manifest=read_json(manifest),
-        clean=_in_order(read_json(metrics / "clean.json")),
-        tokenize=read_json(metrics / "tokenize.json"),
-        encode=read_json(metrics / "encode.json"),
+        manifest=_figures(manifest, "download", "corpus", "files"),
+        clean=_in_order(counted, [each.reason for each in dropped]),
+        tokenize=_figures(metrics / "tokenize.json", "tokenize"),
+        encode=_figures(metrics / "encode.json", "encode", *SPLITS),
         lengths={split: _lengths(encoded / f"{split}.parquet") for split in SPLITS},
-        uses=piece_uses(encoded / "train.npy", sizes["vocabulary_size"]),
-        pieces=[
-            line.rpartition("\t")[0]
-            for line in vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
-        ],
+        uses=piece_uses(encoded / "train.npy", size),
+        pieces=pieces,
         examples=drawn_documents(clean / "train.parquet", examples),
-        dropped=list(_one_of_each(clean / "dropped.parquet")),
+        dropped=dropped,
     )
 
 
-def _in_order(clean: dict[str, Any]) -> dict[str, Any]:
-    """The reasons to drop in the order in which they come about: copies are looked for last."""
+def _figures(path: Path, stage: str, *names: str) -> dict[str, Any]:
+    figures = read_json(path)
+    if not isinstance(figures, dict) or (
+        missing := [name for name in names if name not in figures]
+    ):
+        found = f"no {missing[0]!r} in it" if isinstance(figures, dict) else "no figures by name"
+        raise _unusable(path, found, stage)
+    return figures
+
+
+def _unusable(path: Path, found: object, stage: str) -> PipelineError:
+    line = " ".join(str(found).split())
+    return PipelineError(f"{path}: {line}; run `dvc repro -f {stage}` to make it anew")
+
+
+@contextmanager
+def _readable(path: Path, stage: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unusable(path, f"cannot be read: {error}", stage) from None
+
+
+def _in_order(clean: dict[str, Any], first: list[str]) -> dict[str, Any]:
+    """The reasons to drop as they come about: in the order of the kept examples."""
     dropped = clean["dropped"]
-    names = [name for name in dropped if name not in LATE_REASONS]
-    return clean | {"dropped": {name: dropped[name] for name in (*names, *LATE_REASONS)}}
+    names = dict.fromkeys((*(name for name in first if name in dropped), *dropped))
+    return clean | {"dropped": {name: dropped[name] for name in names}}
 
 
 def _lengths(path: Path) -> npt.NDArray[np.int64]:
-    return pq.read_table(path, columns=["tokens"])["tokens"].to_numpy()
+    with _readable(path, "encode"):
+        return pq.read_table(path, columns=["tokens"])["tokens"].to_numpy()
 
 
 def piece_uses(path: Path, pieces: int) -> npt.NDArray[np.int64]:
     """How often each piece is used in an array of ids, which stays on disk."""
-    ids = np.load(path, mmap_mode="r")
+    with _readable(path, "encode"):
+        ids = np.load(path, mmap_mode="r")
     uses = np.zeros(pieces, np.int64)
     for start in range(0, len(ids), IDS_AT_ONCE):
-        uses += np.bincount(ids[start : start + IDS_AT_ONCE], minlength=pieces)
+        found = np.bincount(ids[start : start + IDS_AT_ONCE], minlength=pieces)
+        if len(found) > pieces:
+            raise _unusable(path, f"id {len(found) - 1} in a vocabulary of {pieces}", "encode")
+        uses += found
     return uses
+
+
+def _pieces(path: Path) -> list[str]:
+    with _readable(path, "tokenize"):
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [line.rpartition("\t")[0] for line in lines]
 
 
 def drawn_documents(path: Path, count: int) -> list[Document]:
@@ -108,7 +148,9 @@ def _drawn(number: int) -> int:
 
 def _one_of_each(path: Path) -> Iterator[Dropped]:
     seen = set()
-    for row in pq.read_table(path).to_pylist():
+    with _readable(path, "clean"):
+        rows = pq.read_table(path, columns=["name", "reason", "text"]).to_pylist()
+    for row in rows:
         if row["reason"] not in seen:
             seen.add(row["reason"])
             yield Dropped(row["name"], row["reason"], row["text"])

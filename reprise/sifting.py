@@ -24,6 +24,7 @@ from reprise.corpus import SPLITS, DocumentWriter, text_bytes
 from reprise.duplicates import find_duplicates
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
+from reprise.memory import give_back_large_blocks
 from reprise.overlap import find_shared_runs
 from reprise.parallel import Workers, ordered_map
 from reprise.params.clean import CleanParams
@@ -157,6 +158,7 @@ class Tallies:
 
 def sift(sources: Iterable[Source], params: CleanParams, out: Path, workers: Workers) -> Tallies:
     """Write <split>.parquet and dropped.parquet to `out`, all of them or none."""
+    give_back_large_blocks()
     tallies = Tallies(params)
     with scratch_in(out) as scratch:
         candidates = _clean_shards(sources, params, scratch, workers, tallies)

@@ -9,6 +9,7 @@ out  metrics/data_card.md                      the page
      metrics/data_card/*.svg                   its pictures
 """
 
+import os
 from pathlib import Path
 
 from reprise.cli import StageReport, command, params_option, path_option
@@ -23,7 +24,8 @@ EXAMPLES = 5
 @path_option("--encoded", "data/encode", "Folder of the encoded splits.")
 @path_option("--vocabulary", "data/tokenize/tokenizer.vocab", "The pieces.")
 @path_option("--metrics", "metrics", "Folder of the stages' counts.")
-@path_option("--out", "metrics/data_card.md", "The page; its pictures lie in a folder beside it.")
+@path_option("--out", "metrics/data_card.md", "The page.")
+@path_option("--plots", "metrics/data_card", "Folder for its pictures.")
 def main(
     params_path: Path,
     manifest: Path,
@@ -32,6 +34,7 @@ def main(
     vocabulary: Path,
     metrics: Path,
     out: Path,
+    plots: Path,
 ) -> None:
     """Write down what the data is: a page to read before training on it."""
     from reprise.data_card import data_card
@@ -43,11 +46,10 @@ def main(
     report = StageReport("data_card")
     check_params(params_path)
     facts = gather(manifest, documents, encoded, vocabulary, metrics, EXAMPLES)
-    plots = out.with_suffix("")
     draw_lengths(facts.lengths, plots / "lengths.svg")
     draw_waterfall(facts.clean, plots / "dropped.svg")
     draw_frequencies(facts.uses, plots / "pieces.svg")
-    write_text(out, data_card(facts, plots.name))
+    write_text(out, data_card(facts, Path(os.path.relpath(plots, out.parent)).as_posix()))
     report.close(read=f"{manifest}, {metrics}", wrote=str(out))
 
 

@@ -1,0 +1,19 @@
+"""Memory that is freed goes back to the system, so that work on many shards stays small."""
+
+import ctypes
+import os
+
+LARGE_BLOCK = 1 << 20  # bytes; a shard's buffers are larger
+_M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+
+
+def give_back_large_blocks() -> None:
+    """From now on, in this process and in those that it starts, under glibc.
+
+    Left alone, glibc keeps freed blocks of up to 32 MB in a heap that becomes full of holes: with
+    a gigabyte of text, some 100 MB more.
+    """
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(LARGE_BLOCK))
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
