@@ -24,6 +24,7 @@ from reprise.parallel import Workers, ordered_map
 from reprise.params.encode import EncodeParams
 from reprise.progress import Progress
 from reprise.tokenizer import Tokenizer
+from reprise.word_counts import word_counts
 from reprise.wordwise import Encoded, Ids
 
 SCHEMA = pa.schema(
@@ -145,15 +146,15 @@ def _tokenizer(model: Path, _changed: int) -> Tokenizer:
 def _encode_group(task: Task, path: Path, model: Path, dtype: np.dtype[Any]) -> EncodedGroup:
     tokenizer = _tokenizer(model, model.stat().st_mtime_ns)
     rows = read_row_group(path, task.group)
-    names, texts = rows["name"].to_pylist(), rows["text"].to_pylist()
-    encoded = tokenizer.encode_all(texts)
+    names, texts = rows["name"].combine_chunks(), rows["text"].combine_chunks()
+    encoded = tokenizer.encode_column(texts)
     for row in task.round_trips:
-        check_round_trip(tokenizer, names[row], texts[row], encoded.of(row))
+        check_round_trip(tokenizer, names[row].as_py(), texts[row].as_py(), encoded.of(row))
     counts = {
         "tokens": np.diff(encoded.starts) + 1,
-        "bytes": pc.binary_length(rows["text"].combine_chunks()),
-        "words": [len(text.split()) for text in texts],
-        "lines": [text.count("\n") + 1 for text in texts],
+        "bytes": pc.binary_length(texts),
+        "words": word_counts(texts),
+        "lines": pc.add(pc.count_substring(texts, "\n"), 1),
     }
     return EncodedGroup(
         with_ends(encoded, tokenizer.document_end_id, dtype),

@@ -88,7 +88,13 @@ def _in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) 
         try:
             with (
                 parallel_config(backend="loky", inner_max_num_threads=1),
-                _pool(workers) as pool,
+                Parallel(
+                    n_jobs=workers,
+                    return_as="generator",
+                    batch_size=1,
+                    pre_dispatch="all",
+                    max_nbytes=None,
+                ) as pool,
             ):
                 while window.goes_on:
                     for result in pool(
@@ -107,12 +113,6 @@ def _in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) 
                 ) from error
             log.warning("a worker process was ended by the system; its work is done again")
             window.start_again()
-
-
-def _pool(workers: int) -> Any:
-    return Parallel(
-        n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="all", max_nbytes=None
-    )
 
 
 def _on_dask(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> Iterator[R]:
@@ -265,7 +265,7 @@ def _work(packed: bytes) -> bytes:
     """What a worker does. Clusters pass bytes on as they are; arrays would come back read-only."""
     try:
         function, item = pickle.loads(packed)
-    except (ImportError, AttributeError) as error:
+    except AttributeError as error:  # an ImportError goes the way of all others
         return pickle.dumps(_not_there(error))
     try:
         return pickle.dumps((function(item),))
@@ -369,7 +369,7 @@ def _handed_over(result: object, folder: Path) -> bytes | Path:
     packed = pickle.dumps(result)
     if len(packed) <= MOST_BYTES_IN_A_PIPE:
         return packed
-    with NamedTemporaryFile(dir=folder, delete=False) as file, readable_write_errors(folder):
+    with readable_write_errors(folder), NamedTemporaryFile(dir=folder, delete=False) as file:
         file.write(packed)
     return Path(file.name)
 

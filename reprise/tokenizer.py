@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
@@ -81,37 +82,42 @@ class Tokenizer:
 
     def encode_all(self, texts: Sequence[str]) -> Encoded:
         """The ids of each text, without document ends; one thread."""
-        parts = [self._parts(text) for text in texts]
-        encoded = self._encode_parts([part for document in parts for part in document])
-        starts = np.cumsum([0, *map(len, parts)])  # of documents, in parts
-        return Encoded(encoded.ids, encoded.starts[starts])
-
-    def _parts(self, text: str) -> list[str]:
-        """A model that sets or takes blanks at the ends of a text gets it whole."""
-        return [text] if self._whole or len(text) <= PART_CHARACTERS else list(parts_of(text))
-
-    def _encode_parts(self, parts: list[str]) -> Encoded:
         if self._wordwise:
-            return self._wordwise.encode_all(parts)
-        handed = [self._handed(part) for part in parts]
-        flat = [piece for pieces in handed for piece in pieces]
+            return self._wordwise.encode_all(texts)
+        handed = [self._handed(text) for text in texts]
+        flat = [part for parts in handed for part in parts]
         encoded = self._processor.encode(flat, out_type="numpy", num_threads=1)
-        ends = np.cumsum([0, *map(len, encoded)])  # of what was handed over, in ids
-        starts = ends[np.cumsum([0, *map(len, handed)])]
-        return Encoded(np.concatenate([np.zeros(0, np.int32), *encoded]), starts)
+        ends = np.cumsum([0, *map(len, encoded)])  # of the parts, in ids
+        starts = np.cumsum([0, *map(len, handed)])  # of the texts, in parts
+        return Encoded(np.concatenate([np.zeros(0, np.int32), *encoded]), ends[starts])
+
+    def encode_column(self, texts: pa.StringArray) -> Encoded:
+        """The same for texts that need not become Python's first."""
+        if not self._wordwise:
+            return self.encode_all(texts.to_pylist())
+        _, offsets, content = texts.buffers()
+        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        return self._wordwise.encode_bytes(
+            np.frombuffer(content or b"", np.uint8)[starts[0] : starts[-1]],
+            starts.astype(np.int64) - starts[0],
+        )
 
     def _encode_words(self, words: list[str]) -> list[list[int]]:
-        if self.type != "word":
+        if self.type != "word" and max(map(len, words)) <= PART_CHARACTERS:
             return self._processor.encode(words, out_type=int, num_threads=1)
         handed = [self._handed(word) for word in words]
-        flat = [piece for pieces in handed for piece in pieces]
+        flat = [part for parts in handed for part in parts]
         ids = iter(self._processor.encode(flat, out_type=int, num_threads=1))
-        return [[index for _ in pieces for index in next(ids)] for pieces in handed]
+        return [[index for _ in parts for index in next(ids)] for parts in handed]
 
     def _handed(self, text: str) -> list[str]:
-        """What SentencePiece gets. Its word model divides at spaces alone, so that a line end would
-        make one unknown word of its neighbours."""
-        return re.split(r"([\n\t])", text) if self.type == "word" else [text]
+        """What SentencePiece gets: parts of bounded length, but the whole where it sets or takes
+        blanks at the ends. Its word model divides at spaces alone, so that a line end would make
+        one unknown word of its neighbours."""
+        parts = [text] if self._whole else list(parts_of(text))
+        if self.type == "word":
+            return [piece for part in parts for piece in re.split(r"([\n\t])", part)]
+        return parts
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """The text of the ids; document ends and control symbols give none."""
@@ -122,8 +128,8 @@ class Tokenizer:
         """The text as the vocabulary sees it; with `identity`, the text itself."""
         if self._plain:
             return text.replace(SPACE_MARK, " ")
-        parts = map(self._processor.normalize, self._parts(text))
-        normalized = "".join(parts).replace(SPACE_MARK, " ")
+        parts = [text] if self._whole else parts_of(text)
+        normalized = "".join(map(self._processor.normalize, parts)).replace(SPACE_MARK, " ")
         return normalized.removeprefix(" ") if self._adds_blank else normalized
 
     def piece(self, index: int) -> str:

@@ -10,7 +10,7 @@ float32, where what stands before a word can tip a near tie (4 in a million toke
 a vocabulary of words, unknown words side by side stay one token each; SentencePiece makes them one.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise, repeat
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Ids = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 SPACE, LINE_END = b" \n"
@@ -65,7 +66,8 @@ class _Memory:
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         firsts = len(self.ids) + np.cumsum(lengths) - lengths
         ids = np.fromiter(chain.from_iterable(encoded), np.int32)
-        self.numbers |= {word: n for n, word in enumerate(words, start=len(self.numbers))}
+        first = len(self.numbers)
+        self.numbers.update(zip(words, range(first, first + len(words)), strict=True))
         self.firsts = np.concatenate([self.firsts, firsts])
         self.lengths = np.concatenate([self.lengths, lengths])
         self.ids = np.concatenate([self.ids, ids])
@@ -80,22 +82,36 @@ class WordwiseEncoder:
         self._memory = _Memory()
 
     def encode_all(self, texts: Sequence[str]) -> Encoded:
-        batches = [self._encode_batch(batch) for batch in _batches(texts)]
-        ids = np.concatenate([np.zeros(0, np.int32), *(batch.ids for batch in batches)])
-        lengths = [np.diff(batch.starts) for batch in batches]
-        return Encoded(ids, np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64))
+        contents = [text.encode("utf-8") for text in texts]
+        starts = np.array([0, *accumulate(map(len, contents))])
+        return self.encode_bytes(np.frombuffer(b"".join(contents), np.uint8), starts)
 
-    def _encode_batch(self, contents: list[bytes]) -> Encoded:
-        starts_of_texts = np.array([0, *accumulate(map(len, contents))])
-        content = b"".join(contents)
+    def encode_bytes(self, content: Bytes, starts: Places) -> Encoded:
+        """Of texts in UTF-8: text i is content[starts[i] : starts[i + 1]]."""
+        ids, starts_in_ids, tokens = [np.zeros(0, np.int32)], [], 0
+        begin = 0
+        while begin < starts[-1]:
+            end = _batch_end(content, starts, begin)
+            inside = starts[np.searchsorted(starts, begin) : np.searchsorted(starts, end)]
+            batch = self._encode_batch(content[begin:end], inside - begin)
+            ids.append(batch.ids)
+            starts_in_ids.append(tokens + batch.starts)
+            tokens += len(batch.ids)
+            begin = end
+        at_end = len(starts) - sum(map(len, starts_in_ids))
+        return Encoded(
+            np.concatenate(ids), np.concatenate([*starts_in_ids, np.full(at_end, tokens)])
+        )
+
+    def _encode_batch(self, content: Bytes, starts_of_texts: Places) -> Encoded:
         starts_of_words = _word_starts(content, starts_of_texts)
         words = _strings(content, starts_of_words).dictionary_encode()
         known = self._known(words.dictionary.to_pylist())[words.indices.to_numpy()]
         memory = self._memory
         lengths = memory.lengths[known]
         ends = np.cumsum(lengths)
-        starts = np.concatenate([[0], ends])
-        places = np.repeat(memory.firsts[known] - (ends - lengths), lengths)
+        starts = ends - lengths
+        places = np.repeat(memory.firsts[known] - starts, lengths)
         places += np.arange(len(places))
         return Encoded(
             memory.ids[places], starts[np.searchsorted(starts_of_words, starts_of_texts)]
@@ -114,33 +130,33 @@ class WordwiseEncoder:
         return known
 
 
-def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:
-    """The texts in UTF-8, about BATCH_BYTES at a time."""
-    batch: list[bytes] = []
-    size = 0
-    for text in texts:
-        batch.append(text.encode("utf-8"))
-        size += len(batch[-1])
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _batch_end(content: Bytes, starts: Places, begin: int) -> int:
+    """Where a text begins, or in a long one a word, about BATCH_BYTES after `begin`."""
+    end = begin + BATCH_BYTES
+    while end < starts[-1]:
+        text = int(starts[np.searchsorted(starts, end, "right") - 1])
+        if text > begin:
+            return text
+        word = int(_word_starts(content[begin:end], np.zeros(1, int))[-2])
+        if word > 0:
+            return begin + word
+        end += BATCH_BYTES
+    return int(starts[-1])
 
 
-def _word_starts(content: bytes, starts_of_texts: Places) -> Places:
+def _word_starts(content: Bytes, starts_of_texts: Places) -> Places:
     """Where words begin, in bytes; a last entry is the end of the last one."""
-    characters = np.frombuffer(content, np.uint8)
-    space, line_end = characters == SPACE, characters == LINE_END
+    space, line_end = content == SPACE, content == LINE_END
     begins = np.zeros(len(content) + 1, bool)
     np.greater(space[1:], space[:-1], out=begins[1:-1])
     begins[:-1] |= line_end
     begins[1:] |= line_end
     begins[starts_of_texts] = True
+    begins[-1] = True
     return np.flatnonzero(begins)
 
 
-def _strings(content: bytes, starts: Places) -> pa.Array:
+def _strings(content: Bytes, starts: Places) -> pa.Array:
     return pa.LargeStringArray.from_buffers(
         len(starts) - 1, pa.py_buffer(starts), pa.py_buffer(content)
     )

@@ -16,6 +16,7 @@ SECONDS_TO_START = 60
 @dataclass
 class Cluster:
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]]
 
 
@@ -26,7 +27,7 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     scheduler = _started(
         folder, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)
     )
-    cluster = Cluster("", [])
+    cluster = Cluster("", scheduler, [])
     try:
         _wait_for(file.exists)
         from distributed import Client

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import sentencepiece
+from test_taken_model import LLAMA, foreign
 from test_tokenizer import TEXTS, params
 from test_vocabulary import split_of
 
@@ -12,7 +14,8 @@ from reprise import corpus, encoding
 from reprise.encoding import ArrayWriter, check_round_trip, encode_split, id_dtype
 from reprise.errors import PipelineError
 from reprise.params.encode import EncodeParams
-from reprise.tokenizer import Tokenizer, train_tokenizer
+from reprise.tokenizer import Tokenizer
+from reprise.tokenizer_training import train_tokenizer
 
 CHECK_ALL = EncodeParams(round_trip_documents=1000)
 
@@ -69,11 +72,46 @@ def test_documents_lie_end_to_end_with_a_mark_after_each(tmp_path: Path, model: 
     }
 
 
-def test_workers_change_no_byte(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ids_of_an_empty_split_and_of_empty_documents(tmp_path: Path, model: Path) -> None:
+    for name, texts in (("valid", []), ("test", ["", "the cats", ""])):
+        documents = split_of(tmp_path / f"{name}.parquet", texts)
+        totals = encode_split(documents, model, tmp_path, name, CHECK_ALL, 1)
+        ids = Tokenizer.load(model).encode("the cats").tolist()
+        expected = [1, *ids, 1, 1] if texts else []
+        assert np.load(tmp_path / f"{name}.npy").tolist() == expected
+        assert totals["tokens"] == len(expected)
+
+
+def test_the_end_of_a_document_is_where_the_model_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.model"
+    path.write_bytes(foreign(**LLAMA))  # eos is 2
+    documents = split_of(tmp_path / "train.parquet", ["the cats", "  the\n\ncats "])
+    encode_split(documents, path, tmp_path, "ids", CHECK_ALL, 1)
+    expected = [
+        [*sentencepiece.SentencePieceProcessor(str(path)).encode(text), 2]
+        for text in ("the cats", "  the\n\ncats ")
+    ]
+    assert np.load(tmp_path / "ids.npy").tolist() == [i for each in expected for i in each]
+
+
+WHITE = [chr(code) for code in range(0x3001) if chr(code).isspace()]
+
+
+def test_words_are_those_that_blanks_of_any_kind_divide(tmp_path: Path, model: Path) -> None:
+    texts = ["a".join(WHITE), " ", "".join(WHITE), "a\u200bb \u2581", ""]
+    documents = split_of(tmp_path / "train.parquet", texts)
+    params = EncodeParams(round_trip_documents=0)
+    encode_split(documents, model, tmp_path / "out", "train", params, 1)
+    words = pq.read_table(tmp_path / "out/train.parquet")["words"].to_pylist()
+    assert words == [len(WHITE) - 1, 0, 0, 2, 0]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_workers_change_no_byte(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 200)
     documents = split_of(tmp_path / "train.parquet", TEXTS)
+    model = tmp_path / "tokenizer.model"
+    model.write_bytes(train_tokenizer(TEXTS, params(type=kind)))
     for workers in (1, 3):
         encode_split(documents, model, tmp_path / str(workers), "train", CHECK_ALL, workers)
     for name in ("train.npy", "train.parquet"):

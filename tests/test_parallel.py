@@ -1,7 +1,9 @@
 """Ordered maps over processes."""
 
 import os
+import pickle
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reprise import parallel
 from reprise.errors import PipelineError
 from reprise.parallel import ITEMS_AHEAD_PER_WORKER, Engine, ordered_map, workers_of
 from reprise.params.run import RunParams
@@ -75,17 +78,43 @@ def test_auto_takes_the_cores_at_hand() -> None:
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"engine": "dask"}, "engine dask needs engine_address, such as tcp://127.0.0.1:8786"),
         (
             {"engine_address": "auto"},
             "engine_address is 'auto', but engine loky works on this machine; set engine to dask "
             "or ray, or engine_address to null",
+        ),
+        (
+            {"engine": "dask"},
+            "engine_address is null, but engine dask needs one such as tcp://127.0.0.1:8786",
+        ),
+        (
+            {"engine": "dask", "engine_address": "tcp://host"},
+            "engine_address is 'tcp://host', but engine dask needs one such as "
+            "tcp://127.0.0.1:8786",
+        ),
+        (
+            {"engine": "ray", "engine_address": "tcp://host:6379"},
+            "engine_address is 'tcp://host:6379', but engine ray needs auto (the cluster this "
+            "machine is part of) or ray://HOST:10001",
         ),
     ],
 )
 def test_an_engine_and_an_address_belong_together(changed: dict[str, object], line: str) -> None:
     with pytest.raises(ValueError, match=re.escape(line)):
         run_params(**changed)
+
+
+@pytest.mark.parametrize(
+    ("engine", "address"),
+    [
+        ("dask", "tls://scheduler.example:8786"),
+        ("dask", "tcp://[::1]:8786"),
+        ("ray", "auto"),
+        ("ray", "ray://head:10001"),
+    ],
+)
+def test_addresses_of_clusters(engine: str, address: str) -> None:
+    assert run_params(engine=engine, engine_address=address).engine_address == address
 
 
 def die_once(item: tuple[int, str]) -> int:
@@ -119,6 +148,34 @@ def test_workers_that_are_killed_again_and_again_are_told() -> None:
     )
 
 
+def repeat(times: int) -> bytes:
+    return b"x" * times
+
+
+def test_a_large_result_comes_in_a_file_which_is_gone_afterwards() -> None:
+    """A worker that is killed while it sends something large would be waited for without end."""
+    sizes = [10, 100_000, 3_000_000]
+    assert [len(result) for result in ordered_map(repeat, sizes, 2)] == sizes
+    folder = parallel._folder()
+    assert list(folder.iterdir()) == []
+    (small, large) = (parallel._handed_over(repeat(size), folder) for size in (10, 100_000))
+    assert isinstance(small, bytes)
+    assert list(folder.iterdir()) == [large]
+    assert len(pickle.dumps([small])) < 4096 > len(pickle.dumps([large]))
+    assert parallel._taken_over(large) == repeat(100_000)
+    assert list(folder.iterdir()) == []
+
+
+def test_no_room_for_a_large_result_is_told(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+        with pytest.raises(PipelineError, match=re.escape(f"{tmp_path}: cannot be written: File")):
+            parallel._handed_over(repeat(100_000), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 PARENT = """
 import os, sys, time
 from reprise.parallel import ordered_map
@@ -133,16 +190,23 @@ def tell_and_sleep(folder: str) -> None:
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    seen, temporary = tmp_path / "seen", tmp_path / "temporary"
+    seen.mkdir()
+    temporary.mkdir()
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)], cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", PARENT, str(seen)],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"TMPDIR": str(temporary)},
     )
     try:
-        _wait(lambda: len(list(tmp_path.iterdir())) == 2)
+        _wait(lambda: len(list(seen.iterdir())) == 2)
+        assert len(list(temporary.glob("reprise-*"))) == 1
     finally:
         parent.kill()
         parent.wait()
-    workers = [int(path.name) for path in tmp_path.iterdir()]
+    workers = [int(path.name) for path in seen.iterdir()]
     _wait(lambda: not any(_alive(worker) for worker in workers))
+    assert list(temporary.glob("reprise-*")) == []
 
 
 def _alive(process: int) -> bool:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from clean_settings import clean_params
 
-from reprise.raw import shards as raw_shards
 from reprise.corpus import SPLITS
 from reprise.errors import PipelineError
 from reprise.params.clean import CleanParams
 from reprise.raw import Source
+from reprise.raw import shards as raw_shards
 from reprise.sifting import sift
 
 WORDS = [f"document number {i} says something" for i in range(60)]

@@ -1,13 +1,20 @@
 """Models that were learned elsewhere: taken unchanged, and what they do to blanks is no fault."""
 
 import hashlib
+import importlib
 import io
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sentencepiece
+from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
 from test_tokenizer import HARD, TEXTS
+from test_vocabulary import split_of
 
+from reprise.corpus import SPLITS
 from reprise.encoding import check_round_trip
 from reprise.errors import PipelineError
 from reprise.taken_model import taken_model
@@ -146,3 +153,73 @@ def test_a_model_without_a_mark_for_the_end_is_told(tmp_path: Path) -> None:
         "tokenize.model_file: the model has no piece for the end of a sentence (eos) nor for its "
         "beginning (bos), which would tell documents apart; take another model"
     )
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Clean documents and the committed settings."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/clean").mkdir(parents=True)
+    for split in SPLITS:
+        split_of(tmp_path / f"data/clean/{split}.parquet", TEXTS)
+    return tmp_path
+
+
+def configure(**tokenize: object) -> None:
+    yaml = YAML()
+    settings = yaml.load(Path(__file__).parents[1] / "params.yaml")
+    settings["tokenize"].update(tokenize)
+    settings["run"]["workers"] = 1
+    yaml.dump(settings, Path("params.yaml"))
+
+
+def run(stage: str) -> Result:
+    main = importlib.import_module(f"stages.{stage}").main
+    return CliRunner().invoke(main, catch_exceptions=False)
+
+
+def test_the_stages_use_the_model_that_was_taken(project: Path, llama: Path) -> None:
+    configure(model_file="llama.model", model_sha256=sha256(llama))
+    for stage in ("tokenize", "encode"):
+        assert run(stage).exit_code == 0
+    assert Path("data/tokenize/tokenizer.model").read_bytes() == llama.read_bytes()
+    assert json.loads(Path("metrics/tokenize.json").read_text())["pieces"] == 360
+    assert Path("data/tokenize/report.md").read_text().startswith("# The vocabulary\n\n360 pieces")
+    vocabulary = json.loads(Path("data/encode/vocabulary.json").read_text())
+    assert vocabulary == {"boundary": 2, "vocabulary_size": 360}
+    ids = np.load("data/encode/valid.npy")
+    assert (ids == 2).sum() == len(TEXTS)
+    assert Tokenizer(llama.read_bytes()).decode(ids[: ids.tolist().index(2)]) == TEXTS[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"model_sha256": "0" * 64},
+            "params.yaml: tokenize: model_sha256 is set but model_file is null; set both, or both "
+            "to null",
+        ),
+        (
+            {"model_file": 5},
+            "params.yaml: tokenize.model_file: found 5; input should be a valid string",
+        ),
+        (
+            {"model_file": "a.model", "model_sha256": "A" * 64},
+            f"params.yaml: tokenize.model_sha256: found '{'A' * 64}'; string should match pattern "
+            "'^[0-9a-f]{64}$'",
+        ),
+        (
+            {"model_file": "a.model", "model_sha256": None},
+            "tokenize.model_file: a.model: cannot be read: No such file or directory; give the "
+            "path of a SentencePiece model, or null to learn a vocabulary",
+        ),
+    ],
+)
+def test_faults_in_the_settings_are_told(
+    project: Path, changes: dict[str, object], line: str
+) -> None:
+    configure(**changes)
+    result = run("tokenize")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, f"error: {line}")
+    assert not Path("data/tokenize/tokenizer.model").exists()

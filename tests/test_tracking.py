@@ -341,7 +341,8 @@ WORKER = """
 import sys
 from reprise.params.run import RunParams
 from reprise.tracking import Tracker
-settings = RunParams(workers="auto", engine="loky", engine_address=None, tracking=True, experiment="novels")
+work = {"workers": "auto", "engine": "loky", "engine_address": None}
+settings = RunParams(**work, tracking=True, experiment="novels")
 with Tracker.start(settings, sys.argv[1], sys.argv[1], {"a": 1}, {}) as tracker:
     for step in range(1500):
         tracker.log_metrics({"loss": float(step)}, step)

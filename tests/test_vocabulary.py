@@ -1,17 +1,16 @@
-"""What a vocabulary is learned from, and its figures."""
+"""What a vocabulary is learned from."""
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_tokenizer import TEXTS, params
+from test_tokenizer import TEXTS
 
-from reprise import corpus
+from reprise import corpus, vocabulary
 from reprise.corpus import SCHEMA, DocumentWriter
 from reprise.errors import PipelineError
-from reprise.tokenizer import Tokenizer, train_tokenizer
-from reprise.vocabulary import drawn_documents, hashed_places, quality, sampled_texts
+from reprise.vocabulary import draw_sample, drawn_documents, hashed_places
 
 
 def split_of(path: Path, texts: list[str]) -> Path:
@@ -54,46 +53,46 @@ def test_a_draw_fills_its_bytes_and_no_more_and_depends_on_the_seed() -> None:
     assert 200 < one[:500].sum() < 300  # from all of the corpus
 
 
-def test_sampled_texts_are_whole_and_in_order(
+def test_a_sample_is_whole_documents_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 100)
     path = split_of(tmp_path / "train.parquet", TEXTS)
-    assert list(sampled_texts(path, 10**6, 1)) == TEXTS
-    some = list(sampled_texts(path, 1000, 1))
-    assert some == [text for text in TEXTS if text in some]
+    assert list(draw_sample(path, 10**6, 1)) == TEXTS
+    sample = draw_sample(path, 1000, 1)
+    some = list(sample)
+    assert some == [text for text in TEXTS if text in some] == list(sample)
     assert 900 < sum(len(text.encode()) for text in some) <= 1000
+
+
+def test_a_sample_reads_only_the_row_groups_that_it_needs_and_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 1)
+    path = split_of(tmp_path / "train.parquet", [str(i) * 100 for i in range(1000, 1100)])
+    sample = draw_sample(path, 2000, 1)
+    assert sample.chosen.sum() == 5
+    read: list[int] = []
+
+    def reading(path: Path, group: int) -> pa.Table:
+        read.append(group)
+        return corpus.read_row_group(path, group)
+
+    monkeypatch.setattr(vocabulary, "read_row_group", reading)
+    for number, text in enumerate(sample):
+        assert read == np.flatnonzero(sample.chosen)[: number + 1].tolist()
+        assert text == str(1000 + read[-1]) * 100
 
 
 def test_a_sample_too_small_for_any_document_is_told(tmp_path: Path) -> None:
     path = split_of(tmp_path / "train.parquet", ["x" * 2000])
     with pytest.raises(PipelineError) as caught:
-        list(sampled_texts(path, 1000, 1))
+        draw_sample(path, 1000, 1)
     assert str(caught.value) == (
         f"{path}: no document fits into tokenize.sample_bytes 1000; raise it, or cut the corpus "
         "finer with download.document"
     )
 
 
-def test_figures_are_counted_on_valid(tmp_path: Path) -> None:
-    tokenizer = Tokenizer(train_tokenizer(["ab ab ab ab"], params(vocabulary_size=263)))
-    assert tokenizer.pieces()[260:] == ["ab", "a", "b"] or tokenizer.size == 263
-    valid = split_of(tmp_path / "valid.parquet", ["ab\nab", "é"])
-    tokens = len(tokenizer.encode("ab")) * 2 + 1 + 2
-    used = len(set(tokenizer.encode("ab\nabé").tolist()))
-    assert quality(tokenizer, valid) == {
-        "pieces": 263,
-        "bytes_per_token_on_valid": round(7 / tokens, 4),
-        "tokens_per_word_on_valid": round(tokens / 3, 4),
-        "unknown_on_valid": 0,
-        "byte_fallback_share_on_valid": round(2 / tokens, 6),
-        "pieces_unused_on_valid": 263 - used,
-    }
-
-
-def test_unknown_pieces_are_counted(tmp_path: Path) -> None:
-    tokenizer = Tokenizer(
-        train_tokenizer(["ab ab"], params(type="char", vocabulary_size=6, byte_fallback=False))
-    )
-    valid = split_of(tmp_path / "valid.parquet", ["ab жa ж"])
-    assert quality(tokenizer, valid)["unknown_on_valid"] >= 2
+def test_an_empty_split_has_an_empty_sample(tmp_path: Path) -> None:
+    assert list(draw_sample(split_of(tmp_path / "train.parquet", []), 1000, 1)) == []

@@ -9,7 +9,7 @@ from pydantic import Field
 from reprise.params.base import AutoOrWholeNumber, Section
 
 ADDRESSES = {  # of each engine that is a cluster: their form, and how to say it
-    "dask": (r"(tcp|tls|ucx|wss?)://\S+:\d+", "such as tcp://127.0.0.1:8786"),
+    "dask": (r"(tcp|tls|ucx|wss?)://\S+:\d+", "one such as tcp://127.0.0.1:8786"),
     "ray": (r"auto|ray://\S+", "auto (the cluster this machine is part of) or ray://HOST:10001"),
 }
 
