@@ -1,6 +1,7 @@
 """The vocabulary: lossless, the same bytes everywhere, and clear about its limits."""
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -146,6 +147,16 @@ def test_long_texts_are_encoded_in_parts(
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+def test_a_word_of_any_length_is_encoded_in_parts(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART_CHARACTERS", 10)
+    word = "cats" * 300 + "!"
+    parts = [word[i : i + 10] for i in range(0, 1201, 10)]
+    expected = [i for part in parts for i in tokenizer._processor.encode(part)]
+    assert tokenizer.encode(word).tolist() == expected
+
+
 def test_lines_longer_than_sentencepiece_takes_are_learned_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,6 +168,7 @@ def test_lines_longer_than_sentencepiece_takes_are_learned_from(
 def test_long_lines_are_cut_before_a_space_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "LINE_CHARACTERS", 8)
     assert list(pieces_of_line("the cats sat")) == ["the cats", " sat"]
+    assert list(pieces_of_line("the big cat sat")) == ["the big", " cat sat"]
     assert list(pieces_of_line(" thecats sat")) == [" thecats", " sat"]
     assert list(pieces_of_line("thecatssat on")) == ["thecatss", "at on"]
     assert list(pieces_of_line("the cats")) == ["the cats"]
@@ -195,8 +207,14 @@ def test_the_model_has_the_same_bytes_in_any_folder_on_any_number_of_cores(
     command = [sys.executable, "-c", script, kind]
     one_core = ["taskset", "-c", "0", *command] if which("taskset") else command
     models = [
-        subprocess.run(line, cwd=folder, capture_output=True, check=True).stdout
-        for line, folder in ((command, root), (one_core, tmp_path))
+        subprocess.run(
+            line,
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for line, folder, threads in ((command, root, "3"), (one_core, tmp_path, "1"))
     ]
     assert len(models[0]) > 1000
     assert hashlib.sha256(models[0]).digest() == hashlib.sha256(models[1]).digest()
