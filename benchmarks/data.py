@@ -5,7 +5,7 @@ python benchmarks/data.py --text FOLDER [--sizes 10,100,1000] [--peers PYTHON]
 FOLDER holds English text (.txt, .txt.gz). Its sentences, with words exchanged so that no long
 passage comes twice, are drawn into documents of about 3 kB, as many as each size (in MB) needs.
 Each stage runs as a person would run it, on 2 workers. Memory is the largest sum, over all
-processes of the stage, of the memory that is theirs (PSS), looked at ten times a second.
+processes of the stage, of the memory that is theirs (PSS), looked at some fifty times or more.
 Yardsticks run at 100 MB or the largest size below. Nothing else may run meanwhile.
 """
 
@@ -132,7 +132,7 @@ def measured(stage: str, folder: Path) -> tuple[float, float]:
     peak = 0
     while process.poll() is None:
         peak = max(peak, memory_of(process.pid))
-        time.sleep(0.1)
+        time.sleep(max(0.1, (time.monotonic() - started) / 50))  # looking takes time itself
     if process.returncode:
         raise click.ClickException((process.stderr.read() if process.stderr else b"").decode())
     return time.monotonic() - started, peak

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-LARGE_BLOCK = 1 << 20  # bytes; a shard's buffers are larger
+LARGE_BLOCK = 2 << 20  # bytes; smaller than the buffers of a shard
 _M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 
