@@ -76,3 +76,15 @@ def test_mended_text_needs_no_mending(text: str, form: str) -> None:
     assert clean.encode("utf-8").decode("utf-8") == clean
     assert not set(clean) & {"\x00", "\r", "\u2581", "\x85"}
     assert unicodedata.is_normalized(form, clean)
+
+
+def test_quotes_and_dashes_alone_are_no_sign_of_a_wrong_encoding() -> None:
+    """What the fast path leaves out, ftfy would leave as it is."""
+    from itertools import product
+
+    from ftfy import fix_encoding
+
+    signs = "\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
+    for found in product(signs, repeat=3):
+        for text in ("".join(found), "a " + " b".join(found) + "."):
+            assert fix_encoding(text) == text

@@ -31,12 +31,18 @@ def without_surrogates(text: str, tally: Tally) -> str:
     return text
 
 
+# Curly quotes, dashes and the ellipsis. Alone they tell of no wrong encoding: in each encoding they
+# stand for first bytes of UTF-8 or for later ones, never for both. Looking for others is much faster
+# than ftfy, and most English texts hold no others.
+_NEITHER_ASCII_NOR_QUOTE = re.compile("[^\x00-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u2026]")
+
+
 def mend_encoding(text: str, tally: Tally) -> str:
     """Lines that were decoded as another encoding than they were written in are set right.
 
     "schÃ¶n" becomes "schön". Nothing else that ftfy knows to mend is done.
     """
-    if text.isascii():
+    if text.isascii() or not _NEITHER_ASCII_NOR_QUOTE.search(text):
         return text
     from ftfy import fix_encoding  # 0.1 s, for those only who need it
     from ftfy.badness import is_bad
