@@ -32,8 +32,8 @@ def without_surrogates(text: str, tally: Tally) -> str:
 
 
 # Curly quotes, dashes and the ellipsis. Alone they tell of no wrong encoding: in each encoding they
-# stand for first bytes of UTF-8 or for later ones, never for both. Looking for others is faster than
-# ftfy by far, and most English texts hold no others.
+# stand for first bytes of UTF-8 or for later ones, never for both. Most English texts hold no other
+# signs, and looking for others is faster than ftfy by far.
 _NEITHER_ASCII_NOR_QUOTE = re.compile("[^\x00-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u2026]")
 
 
