@@ -1,7 +1,5 @@
 """Archives (zip, and tar in all packings) unpacked without trust in what they say of themselves."""
 
-import bz2
-import gzip
 import hashlib
 import io
 import lzma
@@ -15,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tarfile import HeaderError, ReadError, TarFile, TarInfo
-from typing import IO, Self, cast
+from typing import IO, Self
 
 import pyarrow as pa
 
@@ -24,6 +22,7 @@ from reprise.errors import PipelineError
 from reprise.files import readable_write_errors
 from reprise.formats import READABLE, archive_packing, format_of, is_archive
 from reprise.params.download import DownloadParams
+from reprise.unpacking import unpacking
 
 PIECE_BYTES = 1 << 20
 LONGEST_HEADER = 1 << 20  # bytes
@@ -241,21 +240,6 @@ def _tar_members(archive: Path, name: str) -> Iterator[_Member]:
             yield _Member(info.name, info.isdir(), fault, content or io.BytesIO(), size)
         while stream.read(PIECE_BYTES):  # to the end, where a packing has its checksum
             pass
-
-
-def unpacking(file: IO[bytes], packing: str | None) -> io.BufferedReader:
-    """The bytes that are packed in `file` by gzip, bz2, xz or zstd; the file's own without one."""
-    if packing == "gzip":
-        unpacked: object = gzip.GzipFile(fileobj=file)
-    elif packing == "bz2":
-        unpacked = bz2.BZ2File(file)
-    elif packing == "xz":
-        unpacked = lzma.LZMAFile(file)  # noqa: SIM115, closed by the caller
-    elif packing == "zstd":
-        unpacked = pa.CompressedInputStream(file, "zstd")
-    else:
-        unpacked = file
-    return io.BufferedReader(cast(io.RawIOBase, unpacked), PIECE_BYTES)
 
 
 @contextmanager

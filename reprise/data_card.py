@@ -6,7 +6,7 @@ documents come from train, and of dropped ones only those that are no copy of so
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from reprise.corpus import SPLITS
 from reprise.data_facts import DataFacts, Dropped
 from reprise.data_plots import percent, zipf_fit
+from reprise.markdown import code, fenced, plain, table
 
 EXAMPLE_CHARACTERS = 600
 DROPPED_CHARACTERS = 200
@@ -34,14 +35,13 @@ LICENCES = re.compile(
 SHARES = ("share", "fraction", "spelt_out")  # in names of figures from 0 to 1
 NO_TEXT = re.compile(r"<0x[0-9A-F]{2}>|<\|.*\|>|<unk>")  # pieces for bytes, and marks
 NOT_STATED = "not stated"
-UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def data_card(facts: DataFacts, plots: str) -> str:
     """The card; `plots` is where the pictures lie, seen from it."""
     sections = [
         _head(facts),
-        f"# {_plain(_title(facts.manifest))}",
+        f"# {plain(_title(facts.manifest))}",
         _summary(facts),
         "## Where it comes from",
         *_origin(facts.manifest),
@@ -136,8 +136,8 @@ def _total(facts: DataFacts, name: str) -> int:
 
 
 def _origin(manifest: dict[str, Any]) -> Iterator[str]:
-    facts = [("corpus", _code(manifest["corpus"]))]
-    facts.append(("licence", _plain(manifest.get("licence") or NOT_STATED)))
+    facts = [("corpus", code(manifest["corpus"]))]
+    facts.append(("licence", plain(manifest.get("licence") or NOT_STATED)))
     if languages := _languages(manifest):
         facts.append(("language", ", ".join(languages)))
     if homepage := manifest.get("homepage"):
@@ -151,12 +151,12 @@ def _origin(manifest: dict[str, Any]) -> Iterator[str]:
     yield f"{_several(len(files), 'file')}, {sum(file['bytes'] for file in files):,} bytes:"
     rows = [
         (
-            *(_code(file["path"]), f"{file['bytes']:,}", _code(file["sha256"])),
+            *(code(file["path"]), f"{file['bytes']:,}", code(file["sha256"])),
             *(", ".join(_reading(file)), file["split"] or "drawn"),
         )
         for file in files[:ROWS_SHOWN]
     ]
-    yield _table(("file", "bytes", "sha256", "read as", "split"), rows)
+    yield table(("file", "bytes", "sha256", "read as", "split"), rows)
     if len(files) > ROWS_SHOWN:
         yield f"And {len(files) - ROWS_SHOWN:,} more: see `data/download/manifest.json`."
 
@@ -179,7 +179,7 @@ def _named(value: Any) -> str:
 
 def _address(text: str) -> str:
     """A link where the text is an address on the web."""
-    return f"<{text}>" if re.fullmatch(r"https?://[^\s<>]+", text) else _plain(text)
+    return f"<{text}>" if re.fullmatch(r"https?://[^\s<>]+", text) else plain(text)
 
 
 def _reading(file: dict[str, Any]) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _reading(file: dict[str, Any]) -> Iterator[str]:
     if file.get("document"):
         yield f"cut by {file['document']}"
     if file.get("text_field"):
-        yield f"field {_code(file['text_field'])}"
+        yield f"field {code(file['text_field'])}"
 
 
 def _splits(facts: DataFacts, picture: str) -> Iterator[str]:
@@ -208,14 +208,14 @@ def _splits(facts: DataFacts, picture: str) -> Iterator[str]:
     totals = {name: _total(facts, name) for name in COUNTS}
     shares = (percent(tokens, tokens), _ratio(totals["bytes"], tokens))
     rows.append(("all", *(f"{totals[name]:,}" for name in COUNTS), *shares))
-    yield _table(("split", *COUNTS, "of all tokens", "bytes a token"), rows)
+    yield table(("split", *COUNTS, "of all tokens", "bytes a token"), rows)
     yield "Words are what stands between blanks. Length of documents in tokens, with the end mark:"
     rows = []
     for split in SPLITS:
         lengths = facts.lengths[split]
         at = np.percentile(lengths, QUANTILES, method="lower").tolist() if len(lengths) else []
         rows.append((split, *(f"{int(value):,}" for value in at)))
-    yield _table(("split", "shortest", "25%", "median", "75%", "90%", "99%", "longest"), rows)
+    yield table(("split", "shortest", "25%", "median", "75%", "90%", "99%", "longest"), rows)
     yield f"![Lengths of documents by split]({picture})"
 
 
@@ -233,16 +233,16 @@ def _dropped(facts: DataFacts, picture: str) -> Iterator[str]:
         f"{_size(sizes['in'])} were read, {_size(sizes['kept'])} are kept. Each document that was "
         "dropped counts once, for the first reason found."
     )
-    yield _table(("", "documents", "of those read", "left"), rows)
+    yield table(("", "documents", "of those read", "left"), rows)
     yield f"![From documents read to documents kept]({picture})"
     if not facts.dropped:
         return
     yield "An example of each reason (more are in `data/clean/dropped.parquet`):"
     for dropped in facts.dropped:
-        reason, name = _words(dropped.reason), _code(dropped.name)
+        reason, name = _words(dropped.reason), code(dropped.name)
         if _may_be_told(dropped, facts.manifest):
             yield f"**{reason}**: {name}"
-            yield _fenced(_shortened(dropped.text, DROPPED_CHARACTERS))
+            yield fenced(_shortened(dropped.text, DROPPED_CHARACTERS))
         else:
             yield f"**{reason}**: {name} (not shown: its text, or a copy, may be in valid or test)"
 
@@ -266,7 +266,7 @@ def _changed(clean: dict[str, Any]) -> Iterator[str]:
         yield "Nothing."
         return
     yield "Counted before documents were dropped:"
-    yield _table(("what", "how often"), rows)
+    yield table(("what", "how often"), rows)
 
 
 def _overlaps(clean: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -293,7 +293,7 @@ def _copies(clean: dict[str, Any]) -> Iterator[str]:
         for split, found in _overlaps(clean)
     ]
     names = ("split", "documents", "equal", "nearly equal", "shared runs", "of all runs")
-    yield _table((*names, "overlapping"), rows)
+    yield table((*names, "overlapping"), rows)
     yield "\n".join(
         (
             "- equal, nearly equal: a document of train has the same text, or nearly the same "
@@ -314,19 +314,19 @@ def _vocabulary(facts: DataFacts, picture: str) -> Iterator[str]:
         if isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()):
             tables.append(_figures_of_each(name, value))
         else:
-            rows += [(_plain(_words(each)), _value(each, at)) for each, at in _flat(name, value)]
+            rows += [(plain(_words(each)), _value(each, at)) for each, at in _flat(name, value)]
     unused = [
         piece
         for piece, uses in zip(facts.pieces, facts.uses.tolist(), strict=True)
         if not uses and not NO_TEXT.fullmatch(piece)
     ]
     rows.append(("pieces never used in train", f"{len(unused):,}"))
-    yield _table(("what", "figure"), rows)
+    yield table(("what", "figure"), rows)
     yield from tables
     total = int(facts.uses.sum())
     order = np.lexsort((np.arange(len(facts.uses)), -facts.uses))[:ROWS_SHOWN]
     most = [
-        f"{_code(facts.pieces[piece])} {percent(int(facts.uses[piece]), total)}"
+        f"{code(facts.pieces[piece])} {percent(int(facts.uses[piece]), total)}"
         for piece in order.tolist()
         if facts.uses[piece]
     ]
@@ -353,10 +353,10 @@ def _figures_of_each(name: str, things: dict[str, dict[str, Any]]) -> str:
     """A table of things with the same figures each."""
     names = list(dict.fromkeys(figure for figures in things.values() for figure in figures))
     rows = [
-        (_plain(thing), *(_value(each, figures.get(each, "")) for each in names))
+        (plain(thing), *(_value(each, figures.get(each, "")) for each in names))
         for thing, figures in things.items()
     ]
-    return _table((_plain(_words(name)), *map(_words, names)), rows)
+    return table((plain(_words(name)), *map(_words, names)), rows)
 
 
 def _value(name: str, value: Any) -> str:
@@ -367,7 +367,7 @@ def _value(name: str, value: Any) -> str:
         inner = [_value(name, each) for each in value]
         return (" " if any(isinstance(each, int) for each in value) else ", ").join(inner)
     if isinstance(value, str):
-        return _code(value) if value else ""
+        return code(value) if value else ""
     if isinstance(value, float):
         return f"{value:.2%}" if any(share in name for share in SHARES) else f"{value:,}"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -377,8 +377,8 @@ def _examples(facts: DataFacts) -> Iterator[str]:
     for document in facts.examples:
         length = len(document.text)
         cut = f", the first {EXAMPLE_CHARACTERS}" if length > EXAMPLE_CHARACTERS else ""
-        yield f"{_code(document.name)} ({length:,} characters{cut})"
-        yield _fenced(_shortened(document.text, EXAMPLE_CHARACTERS))
+        yield f"{code(document.name)} ({length:,} characters{cut})"
+        yield fenced(_shortened(document.text, EXAMPLE_CHARACTERS))
 
 
 def _words(name: str) -> str:
@@ -400,47 +400,3 @@ def _size(size: int) -> str:
 
 def _shortened(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[:characters].rstrip() + " …"
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; columns of numbers stand to the right."""
-    body = [[_cell(cell) for cell in row] for row in rows]
-    right = [
-        bool(body)
-        and all(re.fullmatch(r"-?[\d,.< ]*%?( ?\(.*)?", row[i]) for row in body if i < len(row))
-        for i in range(len(names))
-    ]
-    lines = [names, ["---:" if numbers else "---" for numbers in right], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"(?<!\\)\|", r"\|", text.replace("\n", " "))
-
-
-def _plain(text: str) -> str:
-    """Text in which nothing is markup."""
-    visible = _visible(" ".join(text.split()))
-    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", visible)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _code(text: str) -> str:
-    """Inline code that no backtick in it can end."""
-    visible = _visible(text.replace("\n", "\\n").replace("\t", "\\t"))
-    longest = max(map(len, re.findall("`+", visible)), default=0)
-    fence = "`" * (longest + 1)
-    blank = " " if longest or visible != visible.strip() else ""
-    return f"{fence}{blank}{visible}{blank}{fence}"
-
-
-def _fenced(text: str) -> str:
-    """A block that nothing in the text can end."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{_visible(text)}\n{fence}"
-
-
-def _visible(text: str) -> str:
-    """Control characters, and those that turn the direction of lines, by their numbers."""
-    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -24,11 +24,12 @@ from urllib.parse import quote
 import aiohttp
 import fsspec
 
-from reprise.archives import DAMAGES, unpacking
+from reprise.archives import DAMAGES
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors
 from reprise.formats import PACKINGS, format_of
 from reprise.progress import Progress
+from reprise.unpacking import unpacking
 
 log = logging.getLogger(__name__)
 

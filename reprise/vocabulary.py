@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from reprise.corpus import read_row_group, row_groups, row_sizes
 from reprise.errors import PipelineError
+from reprise.words import mixed
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,4 @@ def hashed_places(count: int, seed: int) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each place 0 .. count-1 (SplitMix64, Steele et al. 2014, figure 16)."""
     with np.errstate(over="ignore"):
         z = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(seed % 2**32) * np.uint64(2**32)
-        z *= np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        return mixed(z * np.uint64(0x9E3779B97F4A7C15))

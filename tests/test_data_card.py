@@ -17,7 +17,7 @@ from project import ROOT, Project
 from ruamel.yaml import YAML
 
 from reprise import corpus
-from reprise.data_card import _code, _fenced, _plain, _table, data_card
+from reprise.data_card import data_card
 from reprise.data_facts import DataFacts, Document, Dropped, drawn_documents, piece_uses
 from reprise.data_plots import (
     draw_frequencies,
@@ -27,6 +27,7 @@ from reprise.data_plots import (
     zipf_fit,
 )
 from reprise.files import write_json, write_text
+from reprise.markdown import code, fenced, plain, table
 from stages.data_card import main
 
 STAGES = ("download", "clean", "tokenize", "encode", "data_card")
@@ -228,26 +229,26 @@ def test_drawn_documents_are_different_ones_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fenced"), [("a", "```text\na\n```"), ("a ``` b", "````text\na ``` b\n````")]
+    ("text", "block"), [("a", "```text\na\n```"), ("a ``` b", "````text\na ``` b\n````")]
 )
-def test_no_text_ends_its_block(text: str, fenced: str) -> None:
-    assert _fenced(text) == fenced
+def test_no_text_ends_its_block(text: str, block: str) -> None:
+    assert fenced(text) == block
 
 
 def test_no_name_ends_its_code_nor_its_cell() -> None:
-    assert _code("a`b") == "`` a`b ``"
-    assert _code("\n") == "`\\n`"
-    assert _table(("name", "n"), [("a|b\nc", "1,000")]) == (
+    assert code("a`b") == "`` a`b ``"
+    assert code("\n") == "`\\n`"
+    assert table(("name", "n"), [("a|b\nc", "1,000")]) == (
         "| name | n |\n| --- | ---: |\n| a\\|b c | 1,000 |"
     )
 
 
 def test_a_title_is_no_markup() -> None:
-    assert _plain("a <unk> *b* [c](d)\n# e") == "a &lt;unk&gt; \\*b\\* \\[c\\](d) \\# e"
+    assert plain("a <unk> *b* [c](d)\n# e") == "a &lt;unk&gt; \\*b\\* \\[c\\](d) \\# e"
 
 
 def test_characters_that_are_not_seen_are_told_by_their_numbers() -> None:
-    assert _fenced("a\x00\r\u202eb\tc") == "```text\na\\u0000\\u000d\\u202eb\tc\n```"
+    assert fenced("a\x00\r\u202eb\tc") == "```text\na\\u0000\\u000d\\u202eb\tc\n```"
 
 
 @pytest.mark.parametrize(

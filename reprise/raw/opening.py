@@ -1,31 +1,20 @@
 """Raw files as streams of bytes: unpacked while they are read, and in UTF-8."""
 
-import bz2
 import codecs
-import gzip
 import io
-import lzma
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
-
-import pyarrow as pa
+from typing import IO
 
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors
 from reprise.formats import packing_of
 from reprise.raw.sources import Source
+from reprise.unpacking import unpacking
 
-BUFFER_BYTES = 1 << 16
-_UNPACKERS: dict[str, Callable[[Path], Any]] = {
-    "gzip": gzip.open,
-    "bz2": bz2.open,
-    "xz": lzma.open,
-    "zstd": lambda path: pa.CompressedInputStream(path.open("rb"), "zstd"),
-}
 # The longer ones first: that of UTF-32 begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -127,8 +116,7 @@ def opened_table(path: Path) -> Iterator[IO[bytes]]:
         yield plain
 
 
-def _unpacked(path: Path) -> io.BufferedReader:
-    packing = packing_of(path.name)
-    if packing is None:
-        return path.open("rb")
-    return io.BufferedReader(cast(io.RawIOBase, _UNPACKERS[packing](path)), BUFFER_BYTES)
+@contextmanager
+def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
+    with path.open("rb") as packed, unpacking(packed, packing_of(path.name)) as file:
+        yield file
