@@ -2,7 +2,8 @@
 
 Left in the scratch folder for each shard, with n documents that passed the rules:
     documents   name, text
-    words       (words,) uint32 hashes, documents end to end; and starts (n + 1,)
+    words       (words,) uint32 hashes, documents end to end
+    word_starts (n + 1,) where each document's begin
     digests     (n,) 16 bytes of each text's hash
     keys        (1 + bands, n) uint64, each row sorted: of the digest, then of each band
     order       (1 + bands, n) uint32: the documents that the keys belong to
