@@ -109,7 +109,7 @@ def _precision(wanted: str, device: str, model: ModelParams) -> str:
     if wanted != "auto":
         return wanted
     made_for_it = {
-        "cpu": any(_bf16_units().values()) and model.hidden_size >= SMALLEST_BF16_SIZE_ON_CPU,
+        "cpu": any(_bf16_units().values()) and max(model.hidden_sizes) >= SMALLEST_BF16_SIZE_ON_CPU,
         "cuda": device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
         "xpu": True,
         "mps": False,

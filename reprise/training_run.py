@@ -144,5 +144,5 @@ class TrainingRun:
 
 def run_name(model: ModelParams, train: TrainParams) -> str:
     """Tells runs apart at a glance."""
-    size = f"{model.architecture}-{model.hidden_size}x{model.layers}"
+    size = f"{model.architecture}-{max(model.hidden_sizes)}x{model.layers}"
     return f"{size} {train.optimizer} {train.learning_rate:g}"

@@ -17,7 +17,11 @@ TINY: dict[str, dict[str, Any]] = {
     "clean": {"min_characters": 10, "valid_fraction": 0.15, "test_fraction": 0.15},
     "tokenize": {"vocabulary_size": 350, "sample_bytes": 100_000},
     "encode": {"round_trip_documents": 5},
-    "model": {"embedding_size": 16, "hidden_size": 16, "dropout": 0.2},
+    "model": {
+        "embedding_size": 16,
+        "hidden_size": 16,
+        **{f"{place}_dropout": 0.2 for place in ("input", "hidden", "output")},
+    },
     "train": {
         "device": "cpu",
         "precision": "fp32",

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers import model_params
 
 from reprise import contest
 from reprise.baselines import KneserNey, Unigram
@@ -18,7 +19,6 @@ from reprise.errors import PipelineError
 from reprise.evaluation import Scoring
 from reprise.files import write_json
 from reprise.models import LanguageModel, build_model
-from reprise.params.model import ModelParams
 
 torch.set_num_threads(1)
 
@@ -45,7 +45,7 @@ def write_split(folder: Path, name: str, documents: list[list[int]]) -> None:
 
 def even_model() -> LanguageModel:
     """All tokens are equally likely to it."""
-    params = ModelParams(
+    params = model_params(
         architecture="lstm",
         embedding_size=8,
         hidden_size=8,

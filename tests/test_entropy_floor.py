@@ -127,7 +127,9 @@ def test_each_network_comes_within_three_percent_of_the_rate_and_never_below(
                 "layers": 2 if architecture == "transformer" else 1,
                 "heads": 2,
                 "feedforward_size": 64,
-                "dropout": 0.0,
+                "input_dropout": 0.0,
+                "hidden_dropout": 0.0,
+                "output_dropout": 0.0,
             },
             "train": {
                 "batch_size": 32,

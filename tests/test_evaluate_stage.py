@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from helpers import model_params
 from ruamel.yaml import YAML
 
 from reprise.files import write_json
 from reprise.model_files import save_model, weights_of
 from reprise.models import build_model
-from reprise.params.model import ModelParams
 from reprise.params.tokenize import TokenizeParams
 from reprise.tokenizer import Tokenizer
 from reprise.tokenizer_training import train_tokenizer
@@ -75,7 +75,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     size = tokenize.vocabulary_size
     vocabulary = {"boundary": tokenizer.document_end_id, "vocabulary_size": size}
     write_json(Path("data/encode/vocabulary.json"), vocabulary)
-    model = ModelParams(
+    model = model_params(
         architecture="gru",
         embedding_size=8,
         hidden_size=8,

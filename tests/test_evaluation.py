@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers import model_params
 
 from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
 from reprise.evaluation import Counts, Scores, Scoring, figures, model_figures, score_split
 from reprise.models import LanguageModel, build_model, head
-from reprise.params.model import ModelParams
 
 torch.set_num_threads(1)
 
@@ -25,7 +25,7 @@ ARCHITECTURES = ["rnn", "gru", "lstm", "transformer"]
 
 def small_model(architecture: str, *, dropout: float = 0.0) -> LanguageModel:
     torch.manual_seed(3)
-    params = ModelParams(
+    params = model_params(
         architecture=architecture,
         embedding_size=16,
         hidden_size=16,

@@ -4,29 +4,21 @@ import math
 
 import pytest
 import torch
+from helpers import model_params
 from torch import Tensor, nn
 
 from reprise.models import LanguageModel, build_model
 from reprise.models.head import Head
 from reprise.models.language_model import select_rows
-from reprise.params.model import ModelParams
 
 ARCHITECTURES = ["rnn", "gru", "lstm", "transformer"]
 
 
 def make(architecture: str, size: int = 16, layers: int = 2, **changes: object) -> LanguageModel:
-    settings = {
-        "architecture": architecture,
-        "embedding_size": size,
-        "hidden_size": size,
-        "layers": layers,
-        "heads": 2,
-        "feedforward_size": 24,
-        "dropout": 0.0,
-        "tie_weights": True,
-    }
+    settings = {"hidden_size": size, "embedding_size": size, "layers": layers, "dropout": 0.0}
+    params = model_params(architecture=architecture, **settings | changes)
     torch.manual_seed(3)
-    return build_model(ModelParams.model_validate(settings | changes), vocabulary_size=50)
+    return build_model(params, vocabulary_size=50)
 
 
 def ids(rows: int = 3, length: int = 9) -> Tensor:

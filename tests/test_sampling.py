@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 import torch
+from helpers import model_params
 
 from reprise.models import LanguageModel, build_model
-from reprise.params.model import ModelParams
 from reprise.params.tokenize import TokenizeParams
 from reprise.sampling import Sampling, draw, next_probabilities, sample, samples_text
 from reprise.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ def sampling_of(
 
 def small_model(architecture: str, *, can_end: bool = True) -> LanguageModel:
     torch.manual_seed(7)
-    params = ModelParams(
+    params = model_params(
         architecture=architecture,
         embedding_size=16,
         hidden_size=16,

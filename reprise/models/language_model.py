@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reprise.models.head import Head
+from reprise.params.model import ModelParams
 
 # What a body remembers between calls: for each layer a tuple of tensors whose first dimension is B.
 State = list[tuple[Tensor, ...]]
@@ -28,26 +29,19 @@ class LanguageModel(nn.Module):
     stands between them.
     """
 
-    def __init__(
-        self,
-        body: nn.Module,
-        vocabulary_size: int,
-        embedding_size: int,
-        hidden_size: int,
-        *,
-        dropout: float,
-        tie_weights: bool,
-    ) -> None:
+    def __init__(self, body: nn.Module, params: ModelParams, vocabulary_size: int) -> None:
         super().__init__()
+        embedding_size, hidden_size = params.embedding_size, params.hidden_sizes[-1]
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         self.body = body
-        self.dropout = nn.Dropout(dropout)
+        self.input_dropout = nn.Dropout(params.input_dropout)
+        self.output_dropout = nn.Dropout(params.output_dropout)
         self.projection: nn.Module = nn.Identity()
-        if tie_weights and embedding_size != hidden_size:
+        if params.tie_weights and embedding_size != hidden_size:
             self.projection = nn.Linear(hidden_size, embedding_size)
-        self.head = Head(vocabulary_size, embedding_size if tie_weights else hidden_size)
-        if tie_weights:
+        self.head = Head(vocabulary_size, params.head_size)
+        if params.tie_weights:
             self.head.weight = cast(nn.Parameter, self.embedding.weight)
 
     @property
@@ -56,8 +50,8 @@ class LanguageModel(nn.Module):
         return bool(self.body.recurrent)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        hidden, state = self.body(self.dropout(self.embedding(ids)), state)
-        return self.dropout(self.projection(hidden)), state
+        hidden, state = self.body(self.input_dropout(self.embedding(ids)), state)
+        return self.output_dropout(self.projection(hidden)), state
 
     def parameter_count(self) -> int:
         """Numbers that are learnt; tied matrices count once."""

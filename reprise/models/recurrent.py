@@ -7,12 +7,14 @@ weight gradients that are wrong by over 20% at hidden size 1,024 (torch 2.13, wi
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from reprise.models.language_model import State, matmul_dtype
+from reprise.params.model import ModelParams
 
 Kind = Literal["rnn", "gru", "lstm"]
 GATES: dict[Kind, int] = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -23,13 +25,12 @@ class RecurrentBody(nn.Module):
 
     recurrent = True
 
-    def __init__(
-        self, *, kind: Kind, input_size: int, hidden_size: int, layers: int, dropout: float
-    ) -> None:
+    def __init__(self, params: ModelParams) -> None:
         super().__init__()
-        sizes = [input_size, *[hidden_size] * (layers - 1)]
-        self.layers = nn.ModuleList(RecurrentLayer(kind, size, hidden_size) for size in sizes)
-        self.dropout = nn.Dropout(dropout)
+        kind = cast(Kind, params.architecture)
+        sizes = pairwise((params.embedding_size, *params.hidden_sizes))
+        self.layers = nn.ModuleList(RecurrentLayer(kind, *pair) for pair in sizes)
+        self.dropout = nn.Dropout(params.hidden_dropout)
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Inputs (B, T, I), state of each layer -> hidden states (B, T, H), state of each layer."""

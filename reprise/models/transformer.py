@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reprise.models.language_model import State
+from reprise.params.model import ModelParams
 
 ROTARY_BASE = 10_000.0  # Su et al. 2021, section 3.2.2
 
@@ -20,12 +21,12 @@ class TransformerBody(nn.Module):
 
     recurrent = False
 
-    def __init__(
-        self, *, size: int, layers: int, heads: int, feedforward_size: int, dropout: float
-    ) -> None:
+    def __init__(self, params: ModelParams) -> None:
         super().__init__()
+        size, layers = params.embedding_size, params.layers
         self.blocks = nn.ModuleList(
-            Block(size, heads, feedforward_size, dropout) for _ in range(layers)
+            Block(size, params.heads, params.feedforward_size, params.hidden_dropout)
+            for _ in range(layers)
         )
         self.norm = nn.RMSNorm(size)
         for name, parameter in self.named_parameters():

@@ -1,25 +1,80 @@
 """params.yaml, section model: the network. It has no stage of its own; train reads it."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reprise.params.base import Section
+from reprise.params.base import AutoOrWholeNumber, Section, WholeNumber
+
+WholeNumbers = Annotated[tuple[WholeNumber, ...], Field(strict=False)]  # YAML has lists
+Sizes = Annotated[
+    WholeNumber | WholeNumbers,
+    Field(description="a whole number from 1, or a list of them, one a layer"),
+]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+RECURRENT = ("rnn", "gru", "lstm")
 
 
 class ModelParams(Section):
-    architecture: Literal["rnn", "gru", "lstm", "transformer"]
+    architecture: Literal["rnn", "gru", "lstm", "transformer", "gpt2"]
     embedding_size: int = Field(ge=1)
-    hidden_size: int = Field(ge=1)
+    hidden_size: Sizes
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
+    key_value_heads: AutoOrWholeNumber
     feedforward_size: int = Field(ge=1)
-    dropout: float = Field(ge=0, lt=1)
+    positions: int = Field(ge=1)
+    query_key_norm: bool
+    logit_soft_cap: float = Field(ge=0)
     tie_weights: bool
+    adaptive_cutoffs: WholeNumbers
+    input_dropout: Fraction
+    hidden_dropout: Fraction
+    output_dropout: Fraction
+    embedding_dropout: Fraction
+    weight_dropout: Fraction
+    variational_dropout: bool
+
+    @property
+    def recurrent(self) -> bool:
+        return self.architecture in RECURRENT
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """One a layer."""
+        if isinstance(self.hidden_size, int):
+            return (self.hidden_size,) * self.layers
+        return self.hidden_size
+
+    @property
+    def head_size(self) -> int:
+        """Numbers in a hidden state as the head sees it."""
+        return self.embedding_size if self.tie_weights else self.hidden_sizes[-1]
 
     def broken_rules(self) -> Iterator[str]:
-        if self.architecture != "transformer":
+        if len(self.hidden_sizes) != self.layers:
+            yield f"hidden_size has {len(self.hidden_sizes)} sizes, but layers is {self.layers}"
+        if list(self.adaptive_cutoffs) != sorted(set(self.adaptive_cutoffs)):
+            yield f"adaptive_cutoffs {list(self.adaptive_cutoffs)} must rise"
+        if self.adaptive_cutoffs and self.tie_weights:
+            yield "adaptive_cutoffs need tie_weights false; its groups have matrices of their own"
+        if self.adaptive_cutoffs and self.logit_soft_cap:
+            yield "adaptive_cutoffs need logit_soft_cap 0"
+        yield from self._recurrent_rules() if self.recurrent else self._transformer_rules()
+
+    def _recurrent_rules(self) -> Iterator[str]:
+        if self.query_key_norm:
+            yield f"query_key_norm is for transformers; architecture is {self.architecture}"
+
+    def _transformer_rules(self) -> Iterator[str]:
+        if self.weight_dropout or self.variational_dropout:
+            yield (
+                "weight_dropout 0 and variational_dropout false are needed; "
+                f"they are for recurrent networks, architecture is {self.architecture}"
+            )
+        if not isinstance(self.hidden_size, int):
+            yield f"hidden_size must be one number; architecture is {self.architecture}"
             return
         if self.embedding_size != self.hidden_size:
             yield (
@@ -31,3 +86,8 @@ class ModelParams(Section):
                 f"hidden_size {self.hidden_size} over heads {self.heads} must be an even whole "
                 "number; rotary positions turn pairs of numbers"
             )
+        groups = self.heads if self.key_value_heads == "auto" else self.key_value_heads
+        if self.heads % groups:
+            yield f"heads {self.heads} must be a multiple of key_value_heads {groups}"
+        if self.architecture == "gpt2" and (groups != self.heads or self.query_key_norm):
+            yield "gpt2 has key_value_heads auto and query_key_norm false"
