@@ -27,12 +27,12 @@ NAME = re.compile(r"step-(\d{9})\.checkpoint")
 class CheckpointFolder:
     """The checkpoints of one run key. The newest whole ones are kept, older ones removed."""
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
 
     @classmethod
-    def of_run(cls, run_key: str) -> "CheckpointFolder":
-        return cls(main_checkout() / ".checkpoints" / run_key)
+    def of_run(cls, run_key: str, keep: int) -> "CheckpointFolder":
+        return cls(main_checkout() / ".checkpoints" / run_key, keep)
 
     def lock(self) -> FileLock:
         """Held by the one process that trains this key; another waits, then finds it done."""

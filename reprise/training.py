@@ -5,25 +5,36 @@ between changes nothing. B sequences, T tokens.
 """
 
 import hashlib
+import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprise.dataset import NO_TARGET, Batches, EncodedSplit
+from reprise.activation_penalty import activation_penalty
+from reprise.averaging import WeightAverage
+from reprise.dataset import Batch, Batches, EncodedSplit
 from reprise.errors import PipelineError
 from reprise.evaluation import Scoring, score_split
 from reprise.model_files import Weights, set_weights, weights_of
 from reprise.models import LanguageModel, State
 from reprise.models.language_model import detach
-from reprise.optimization import learning_rate, make_optimizer, set_learning_rate
+from reprise.optimizers import make_optimizers, set_rate
 from reprise.params.train import TrainParams
+from reprise.schedules import rate_fraction
+from reprise.spikes import SpikeWatch
+
+log = logging.getLogger(__name__)
 
 LogRow = dict[str, float | int | None]
+
+
+class NotFiniteError(PipelineError):
+    """A loss, gradient or weight is infinite or no number."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +46,29 @@ class Step:
     tokens: int
     learning_rate: float
     gradient_norm: float  # before clipping
+    skipped: bool = False  # loss or gradient were not finite, so no weight was changed
+    spike: bool = False  # the loss is far above what it was of late
 
 
 class Objective(nn.Module):
     """Network, head and loss in one call, as Fabric wants it."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, params: TrainParams) -> None:
         super().__init__()
         self.model = model
+        self.activation = params.activation_regularization
+        self.temporal = params.temporal_activation_regularization
 
-    def forward(self, inputs: Tensor, targets: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Ids and next ids (B, T) -> summed nats, next state."""
-        hidden, state = self.model(inputs, state)
-        return self.model.head(hidden, targets), state
+    def forward(
+        self, inputs: Tensor, targets: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor | float, State]:
+        """Ids and next ids (B, T) -> summed nats, the penalty on activations, next state."""
+        if not (self.activation or self.temporal):
+            hidden, state = self.model(inputs, state)
+            return self.model.head(hidden, targets), 0.0, state
+        hidden, raw, state = self.model.regularized(inputs, state)
+        penalty = activation_penalty(hidden, raw, self.activation, self.temporal)
+        return self.model.head(hidden, targets), penalty, state
 
 
 @dataclass
@@ -57,6 +78,7 @@ class Training:
     fabric: Fabric
     model: LanguageModel
     params: TrainParams
+    micro_batch_size: int  # rows at once in this process
     step: int = 0
     tokens: int = 0
     carried: State | None = None
@@ -64,60 +86,141 @@ class Training:
     best_nats: float = math.inf  # a token, on valid
     best_weights: Weights = field(default_factory=dict)
     poor_validations: int = 0  # since the best
+    validations_at_rate: int = 0  # poor ones since the plateau's last lowering
+    rate_factor: float = 1.0  # by plateaus and by going back
+    roll_backs: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
     finished: bool = False
     rows: list[LogRow] = field(default_factory=list)
     nats_since_row: float = 0.0
     tokens_since_row: int = 0
+    spikes: SpikeWatch = field(default_factory=SpikeWatch)
 
     PLAIN = (
         *("step", "tokens", "best_step", "best_nats", "best_weights", "poor_validations"),
+        *("validations_at_rate", "rate_factor", "roll_backs", "skipped", "skipped_in_a_row"),
         *("finished", "rows", "nats_since_row", "tokens_since_row"),
     )
 
     def __post_init__(self) -> None:
-        optimizer = make_optimizer(self.model, self.params, self.fabric.device.type)
-        self.objective, self.optimizer = self.fabric.setup(Objective(self.model), optimizer)
+        optimizers = make_optimizers(self.model, self.params, self.fabric.device.type)
+        objective = Objective(self.model, self.params)
+        self.objective, *self.optimizers = self.fabric.setup(objective, *optimizers)
+        self.average = WeightAverage(self.model, self.params)
 
     def steps(self, batches: Batches) -> Iterator[Step]:
         """Train to the end, a step at a time; the caller may validate, save and leave between."""
         params = self.params
         while not self.finished:
             self.objective.train()
-            torch.manual_seed(step_seed(params.seed, self.step))
-            # 1. a batch
+            torch.manual_seed(step_seed(params.seed, self.step, self.fabric.global_rank))
+            # 1. a batch, of which each process takes its share of the rows
             batch = batches[self.step]
-            inputs, targets = self.fabric.to_device((batch.inputs, batch.targets))
-            tokens = int((batch.targets != NO_TARGET).sum())
-            # 2. forward  3. loss
-            state = None if batch.fresh or not self.model.recurrent else self.carried
-            nats, state = self.objective(inputs, targets, state)
-            # 4. backward
-            self.fabric.backward(nats / tokens)
+            tokens = batch.tokens
+            # 2. forward  3. loss  4. backward, some rows at a time
+            nats = self._accumulate(self._share(batch), tokens)
             # 5. clip
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), params.clip_norm)
-            rate = learning_rate(self.step, params)
-            self._check_finite(nats.item(), norm.item(), rate)
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), params.clip_norm).item()
+            fraction = self._rate_fraction(batch)
+            skip = not self._is_finite(nats, norm, fraction)
             # 6. update
-            set_learning_rate(self.optimizer, rate)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            self.carried = detach(state) if self.model.recurrent else None
+            if not skip:
+                set_rate(self.optimizers, fraction)
+                for optimizer in self.optimizers:
+                    optimizer.step()
+                self.average.update()
+                self.tokens += tokens
+                self.nats_since_row += nats
+                self.tokens_since_row += tokens
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
             self.step += 1
-            self.tokens += tokens
-            self.nats_since_row += nats.item()
-            self.tokens_since_row += tokens
             self.finished = self.step == params.max_steps
             # 7. now and then validate, save and report: the caller's part
-            yield Step(self.step, nats.item(), tokens, rate, norm.item())
+            yield Step(
+                self.step,
+                nats,
+                tokens,
+                params.learning_rate * fraction,
+                norm,
+                skipped=skip,
+                spike=not skip and self.spikes.sees(nats / tokens),
+            )
+
+    def _accumulate(self, batch: Batch, tokens: int) -> float:
+        """Add the gradients of the loss a token, over `tokens` of all processes; nats summed over
+        them all. The state at the batch's end is carried on."""
+        keeps = self.model.recurrent and not batch.fresh
+        carried = self.carried if keeps else None
+        nats, states = torch.zeros((), device=self.fabric.device), []
+        starts = range(0, len(batch.inputs), self.micro_batch_size)
+        for start in starts:
+            rows = slice(start, start + self.micro_batch_size)
+            part = batch.rows(rows)
+            inputs, targets = self.fabric.to_device((part.inputs, part.targets))
+            state = [tuple(t[rows] for t in layer) for layer in carried] if carried else None
+            with self.fabric.no_backward_sync(self.objective, enabled=start != starts[-1]):
+                loss, penalty, state = self.objective(inputs, targets, state)
+                share = part.tokens / tokens
+                # Processes' gradients are averaged, so that each counts as often as there are some.
+                self.fabric.backward((loss / tokens + penalty * share) * self.fabric.world_size)
+            nats += loss.detach()
+            states.append(detach(state))
+        if self.model.recurrent:
+            layers = zip(*states, strict=True)
+            self.carried = [
+                tuple(torch.cat(tensors) for tensors in zip(*layer, strict=True))
+                for layer in layers
+            ]
+        total: Any = self.fabric.all_reduce(nats, reduce_op="sum")
+        return float(total)
+
+    def _share(self, batch: Batch) -> Batch:
+        """The rows of this process."""
+        each = -(-len(batch.inputs) // self.fabric.world_size)
+        first = self.fabric.global_rank * each
+        return batch.rows(slice(first, first + each))
+
+    def _rate_fraction(self, batch: Batch) -> float:
+        """Of the highest rate; shorter segments get less (Merity et al. 2018, section 5)."""
+        fraction = rate_fraction(self.step, self.params) * self.rate_factor
+        if self.params.variable_length:
+            fraction *= batch.inputs.shape[1] / self.params.sequence_length
+        return fraction
+
+    def _is_finite(self, nats: float, norm: float, fraction: float) -> bool:
+        """Whether the step may be taken; NotFiniteError where that ends the training."""
+        faults = {
+            name: value
+            for name, value in (("loss", nats), ("gradient", norm))
+            if not math.isfinite(value)
+        }
+        if not faults:
+            self.skipped_in_a_row = 0
+            return True
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        self.carried = None
+        name, value = next(iter(faults.items()))
+        fault = _not_finite(self.step + 1, name, value, fraction * self.params.learning_rate)
+        if (
+            self.params.not_finite != "skip"
+            or self.skipped_in_a_row > self.params.max_skipped_steps
+        ):
+            raise fault
+        log.warning("step %d: the %s is %s; the step is skipped", self.step + 1, name, value)
+        return False
 
     def add_row(self, step: Step, valid_nats: float | None) -> LogRow:
         """A row of metrics/train.csv: the mean loss since the row before."""
+        train = self.nats_since_row / self.tokens_since_row if self.tokens_since_row else None
         row: LogRow = {
             "step": step.number,
             "tokens": self.tokens,
             "learning_rate": step.learning_rate,
             "gradient_norm": step.gradient_norm,
-            "train_nats_per_token": self.nats_since_row / self.tokens_since_row,
+            "train_nats_per_token": train,
             "valid_nats_per_token": valid_nats,
         }
         self.rows.append(row)
@@ -132,66 +235,95 @@ class Training:
             stride=self.params.sequence_length,
             batch_tokens=self.params.batch_size * self.params.sequence_length,
         )
-        with self.fabric.autocast():
+        with self.fabric.autocast(), self.average.in_place():
             scores = score_split(self.model, valid, scoring, self.fabric.device, "valid")
         return scores.nats_per_token
 
     def judge(self, valid_nats: float) -> None:
         """Keep the weights if they are the best so far; finish when patience is at its end."""
         if not math.isfinite(valid_nats):
-            raise PipelineError(
+            raise NotFiniteError(
                 f"step {self.step}: the loss on valid is {valid_nats}; lower train.learning_rate"
             )
         if valid_nats < self.best_nats:
             self.best_step, self.best_nats = self.step, valid_nats
-            self.best_weights = weights_of(self.model)
-            self.poor_validations = 0
-            return
-        self.poor_validations += 1
-        self.finished = self.finished or self.poor_validations >= self.params.patience
+            with self.average.in_place():
+                self.best_weights = weights_of(self.model)
+            self.poor_validations = self.validations_at_rate = 0
+        else:
+            self.poor_validations += 1
+            self.validations_at_rate += 1
+            self.finished = self.finished or self.poor_validations >= self.params.patience
+        self.average.judge(valid_nats)
+        if (
+            self.params.schedule == "plateau"
+            and self.validations_at_rate > self.params.plateau_patience
+        ):
+            lowest = self.params.final_learning_rate_fraction
+            self.rate_factor = max(self.rate_factor * self.params.plateau_factor, lowest)
+            self.validations_at_rate = 0
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint. The schedule, the data's place and randomness follow from `step`.
 
-        PipelineError where a weight is no longer finite: that is not worth keeping.
+        NotFiniteError where a weight is no longer finite: that is not worth keeping.
         """
         plain = {name: getattr(self, name) for name in self.PLAIN}
         weights = weights_of(self.model)
         for value in weights.values():
             largest = value.abs().max().item()
             if not math.isfinite(largest):
-                rate = self.optimizer.param_groups[0]["lr"]
+                rate = self.optimizers[0].param_groups[0]["lr"]
                 raise _not_finite(self.step, "largest weight", largest, rate)
         return {
             **plain,
             "weights": weights,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "average": self.average.state(),
             "carried": self.carried,
+            "spikes": asdict(self.spikes),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         for name in self.PLAIN:
             setattr(self, name, state[name])
         set_weights(self.model, state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, of_optimizer in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(of_optimizer)
+        self.average.restore(state["average"])
         self.carried = self.fabric.to_device(state["carried"]) if state["carried"] else None
+        self.spikes = SpikeWatch(**state["spikes"])
 
-    def _check_finite(self, nats: float, norm: float, rate: float) -> None:
-        for name, value in (("loss", nats), ("gradient", norm)):
-            if not math.isfinite(value):
-                raise _not_finite(self.step + 1, name, value, rate)
+    def roll_back(self, state: dict[str, Any] | None, fault: NotFiniteError) -> None:
+        """Go on from a checkpoint's state with half the rate; `fault` where that may not be."""
+        roll_backs, rate_factor = self.roll_backs + 1, self.rate_factor / 2
+        if (
+            state is None
+            or self.params.not_finite != "roll_back"
+            or roll_backs > self.params.max_skipped_steps
+        ):
+            raise fault
+        log.warning(
+            "%s; going back to step %d, with the learning rate times %g",
+            str(fault).partition(";")[0],
+            state["step"],
+            rate_factor,
+        )
+        self.restore(state)
+        self.roll_backs, self.rate_factor, self.finished = roll_backs, rate_factor, False
 
 
-def _not_finite(step: int, name: str, value: float, rate: float) -> PipelineError:
-    return PipelineError(
+def _not_finite(step: int, name: str, value: float, rate: float) -> NotFiniteError:
+    return NotFiniteError(
         f"step {step}: the {name} is {value} at learning rate {rate:g}; what was saved before is "
         "kept; lower train.learning_rate or train.clip_norm, or lengthen train.warmup_steps"
     )
 
 
-def step_seed(seed: int, step: int) -> int:
-    """63 bits for torch's generator, from the setting and the number of steps done."""
-    digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=8).digest()
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """63 bits for torch's generator, from the setting, the steps done and the process's number."""
+    text = f"{seed} {step} {rank}" if rank else f"{seed} {step}"
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,7 @@ import torch
 from filelock import FileLock
 
 from reprise.checkpoint import CheckpointFolder
-from reprise.dataset import Batches, EncodedSplit, StreamBatches, WindowBatches
+from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.machine import Machine, fabric_for, resolve
 from reprise.model_files import save_model
@@ -18,7 +19,7 @@ from reprise.models import build_model
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 from reprise.run_key import input_hashes, run_key
-from reprise.training import Training, rows_as_csv, step_seed
+from reprise.training import NotFiniteError, Step, Training, rows_as_csv, step_seed
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,6 @@ class TrainingRun:
         key = run_key(chosen, inputs, machine, "stages.train")
         torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
         model = build_model(model_params, vocabulary_size)
-        kind = StreamBatches if model.recurrent else WindowBatches
         settings = {
             "run_key": key,
             "name": run_name(model_params, params),
@@ -61,18 +61,34 @@ class TrainingRun:
             "boundary": split.boundary,
             "parameters": model.parameter_count(),
         }
-        checkpoints = CheckpointFolder.of_run(key)
+        checkpoints = CheckpointFolder.of_run(key, params.kept_checkpoints)
         run = cls(
             key=key,
             settings=settings,
-            training=Training(fabric, model, params),
-            batches=kind(split, params.batch_size, params.sequence_length, params.seed),
+            training=Training(fabric, model, params, params.batch_size),
+            batches=batches_for(params, split, recurrent=model.recurrent),
             checkpoints=checkpoints,
             lock=checkpoints.lock(),
         )
         run._tell(machine, split)
         run._resume()
         return run
+
+    def steps(self) -> Iterator[Step]:
+        """Train to the end; where a step fails and the settings say so, from a checkpoint again."""
+        while not self.training.finished:
+            try:
+                yield from self.training.steps(self.batches)
+            except NotFiniteError as fault:
+                self.training.roll_back(self.checkpoints.newest(), fault)
+
+    def save(self) -> None:
+        """A checkpoint; not of weights that are no longer finite, which the next step will tell."""
+        try:
+            self.checkpoints.save(self.training.step, self.training.state())
+        except NotFiniteError:
+            if self.training.params.not_finite != "roll_back" or self.training.finished:
+                raise
 
     def deliver(self, folder: Path, metrics: Path, log_path: Path) -> None:
         """Write the best weights, their settings, the figures and the losses by step."""
@@ -82,7 +98,10 @@ class TrainingRun:
             "best_valid_nats_per_token": round(training.best_nats, 6),
             "steps": training.step,
             "tokens": training.tokens,
-            "epochs": round(training.step / self.batches.per_epoch, 3),
+            "epochs": round(self.batches.epochs(training.step), 3),
+            "skipped_steps": training.skipped,
+            "loss_spikes": training.spikes.spikes,
+            "roll_backs": training.roll_backs,
             "parameters": self.settings["parameters"],
         }
         save_model(
@@ -96,7 +115,7 @@ class TrainingRun:
     def _tell(self, machine: Machine, split: EncodedSplit) -> None:
         log.info(
             "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, "
-            "%d steps an epoch",
+            "seen %.3g times in %d steps",
             self.key,
             self.settings["name"],
             f"{self.settings['parameters']:,}",
@@ -105,7 +124,8 @@ class TrainingRun:
             machine.precision,
             machine.threads,
             f"{split.tokens:,}",
-            self.batches.per_epoch,
+            self.batches.epochs(self.training.params.max_steps),
+            self.training.params.max_steps,
         )
 
     def _resume(self) -> None:

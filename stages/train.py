@@ -52,7 +52,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
     ):
         bar.resume_at(training.step)
         throughput = Throughput()
-        for step in training.steps(run.batches):
+        for step in run.steps():
             throughput.add(step.tokens)
             with throughput.paused():
                 valid_nats = None
@@ -65,7 +65,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
                     tracker.log_metrics(curve_points(row) | rate, step.number)
                 reason = stop.reason()
                 if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
-                    run.checkpoints.save(step.number, training.state())
+                    run.save()
             bar.advance(note=f"{step.nats / step.tokens:.3f} nats/token")
             if reason and not training.finished:
                 raise Interrupted(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reprise.dataset import EncodedSplit, StreamBatches, WindowBatches
+from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.machine import Machine, fabric_for
 from reprise.models import build_model
 from reprise.params.model import ModelParams
@@ -105,14 +105,19 @@ def random_split(documents: int = 30, pieces: int = 20, seed: int = 1) -> Encode
 
 
 def new_training(
-    model: ModelParams, train: TrainParams, split: EncodedSplit, pieces: int = 20
-) -> tuple[Training, StreamBatches | WindowBatches]:
+    model: ModelParams,
+    train: TrainParams,
+    split: EncodedSplit,
+    pieces: int = 20,
+    micro_batch_size: int = 0,  # 0: all rows at once
+) -> tuple[Training, Batches]:
     machine = Machine("cpu", "any", train.precision, 1, torch.__version__)
     fabric = fabric_for(machine)
     torch.manual_seed(train.seed)
-    training = Training(fabric, build_model(model, pieces), train)
-    kind = StreamBatches if training.model.recurrent else WindowBatches
-    return training, kind(split, train.batch_size, train.sequence_length, train.seed)
+    training = Training(
+        fabric, build_model(model, pieces), train, micro_batch_size or train.batch_size
+    )
+    return training, batches_for(train, split, recurrent=training.model.recurrent)
 
 
 SUBJECTS = ["the array", "a matrix", "this function", "the sample", "each column", "一个数组"]

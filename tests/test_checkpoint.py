@@ -29,7 +29,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_a_broken_checkpoint_is_passed_over_for_the_one_before(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = CheckpointFolder(tmp_path)
+    folder = CheckpointFolder(tmp_path, keep=2)
     folder.save(1, state(1))
     newest = folder.save(2, state(2))
     content = bytearray(newest.read_bytes())
@@ -45,7 +45,7 @@ def test_a_broken_checkpoint_is_passed_over_for_the_one_before(
 
 
 def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path)
+    folder = CheckpointFolder(tmp_path, keep=2)
     for number in (1, 2, 10):
         folder.save(number, state(number))
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -53,7 +53,7 @@ def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
 
 
 def test_clearing_keeps_as_many_as_it_is_told(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path)
+    folder = CheckpointFolder(tmp_path, keep=2)
     for number in (1, 2):
         folder.save(number, state(number))
     folder.clear(keep=1)
@@ -63,13 +63,13 @@ def test_clearing_keeps_as_many_as_it_is_told(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert CheckpointFolder(tmp_path / "absent").newest() is None
+    assert CheckpointFolder(tmp_path / "absent", keep=2).newest() is None
 
 
 def test_a_failed_write_leaves_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = CheckpointFolder(tmp_path)
+    folder = CheckpointFolder(tmp_path, keep=2)
     folder.save(1, state(1))
 
     def full(descriptor: int) -> None:
@@ -85,7 +85,7 @@ def test_checkpoints_live_in_the_main_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert CheckpointFolder.of_run("abc").folder == tmp_path / ".checkpoints" / "abc"
+    assert CheckpointFolder.of_run("abc", keep=2).folder == tmp_path / ".checkpoints" / "abc"
 
 
 def test_nothing_but_tensors_and_plain_values_is_loaded(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Batches: each token predicted once an epoch, in an order that seed and number alone decide."""
 
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reprise.dataset import EncodedSplit, StreamBatches, WindowBatches
+from reprise.dataset import Batches, EncodedSplit, StreamBatches, WindowBatches
 from reprise.errors import PipelineError
 
 BOUNDARY = 1
@@ -23,11 +23,16 @@ def split_of(lengths: list[int]) -> EncodedSplit:
     return EncodedSplit(ids, offsets, BOUNDARY)
 
 
+def first_of(batches: Batches, epoch: int) -> int:
+    """Number of an epoch's first batch."""
+    return next(number for number in count() if batches.epochs(number) >= epoch)
+
+
 def predictions(batches: StreamBatches | WindowBatches, epoch: int) -> list[tuple[int, int]]:
     """(input, target) of every prediction of an epoch."""
     found = []
-    for place in range(batches.per_epoch):
-        batch = batches[epoch * batches.per_epoch + place]
+    for number in range(first_of(batches, epoch), first_of(batches, epoch + 1)):
+        batch = batches[number]
         for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
             kept = targets >= 0
             found += list(zip(inputs[kept].tolist(), targets[kept].tolist(), strict=True))
@@ -55,9 +60,9 @@ def test_a_batch_is_the_same_whether_or_not_those_before_it_were_made(
 ) -> None:
     split = split_of(LENGTHS)
     one, other = (kind(split, 3, 4, seed=1) for _ in range(2))
-    for number in range(2 * one.per_epoch):
+    for number in range(first_of(one, 2)):
         last = one[number]
-    alone = other[2 * one.per_epoch - 1]
+    alone = other[first_of(one, 2) - 1]
     assert last.inputs.equal(alone.inputs)
     assert last.targets.equal(alone.targets)
 
@@ -73,13 +78,13 @@ def test_seeds_and_epochs_give_other_orders(
 
 def test_a_stream_goes_on_where_it_stopped_and_starts_afresh_with_the_epoch() -> None:
     batches = StreamBatches(split_of(LENGTHS), 3, 4, seed=1)
-    for number in range(1, batches.per_epoch):
+    for number in range(1, first_of(batches, 1)):
         before, after = batches[number - 1], batches[number]
         going_on = after.targets[:, 0] >= 0
         assert after.inputs[going_on, 0].equal(before.targets[going_on, -1])
         assert not after.fresh
     assert batches[0].fresh
-    assert batches[batches.per_epoch].fresh
+    assert batches[first_of(batches, 1)].fresh
 
 
 def test_a_sequence_length_over_the_splits_length_is_told() -> None:

@@ -50,8 +50,14 @@ class LanguageModel(nn.Module):
         return bool(self.body.recurrent)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        hidden, _, state = self.regularized(ids, state)
+        return hidden, state
+
+    def regularized(self, ids: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
+        """As `forward`, and between the two the hidden states as they are before dropout."""
         hidden, state = self.body(self.input_dropout(self.embedding(ids)), state)
-        return self.output_dropout(self.projection(hidden)), state
+        raw = self.projection(hidden)
+        return self.output_dropout(raw), raw, state
 
     def parameter_count(self) -> int:
         """Numbers that are learnt; tied matrices count once."""

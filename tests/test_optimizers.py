@@ -1,0 +1,80 @@
+"""Who is updated by what, who gets weight decay, and how rates are set."""
+
+import pytest
+import torch
+from helpers import model_params, train_params
+
+from reprise.models import build_model
+from reprise.optimizers import hidden_matrices, make_optimizers, set_rate
+
+KINDS = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adafactor": torch.optim.Adafactor,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_weight_decay_reaches_matrices_only(name: str) -> None:
+    model = build_model(model_params(), 20)
+    params = train_params(optimizer=name, weight_decay=0.3, momentum=0.7)
+    (optimizer,) = make_optimizers(model, params, "cpu")
+    assert type(optimizer) is KINDS[name]
+    decayed, spared = optimizer.param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
+    assert {p.dim() for p in decayed["params"]} == {2}
+    assert {p.dim() for p in spared["params"]} == {1}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(
+        list(model.parameters())
+    )
+    if name == "sgd":
+        assert decayed["momentum"] == 0.7
+    if name in ("adam", "adamw"):
+        assert decayed["betas"] == (0.9, 0.99)
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_muon_has_the_hidden_matrices_and_adamw_the_rest(architecture: str, tied: bool) -> None:
+    model = build_model(
+        model_params(architecture=architecture, tie_weights=tied, embedding_size=16), 20
+    )
+    adamw, muon = make_optimizers(model, train_params(optimizer="muon", momentum=0.9), "cpu")
+    assert (type(adamw), type(muon)) == (torch.optim.AdamW, torch.optim.Muon)
+    names = {id(p): name for name, p in model.named_parameters()}
+    by_muon = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    by_adamw = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
+    assert by_muon == {n for n, p in model.named_parameters() if "body." in n and p.dim() == 2}
+    assert by_adamw == set(names.values()) - by_muon
+    assert "embedding.weight" in by_adamw
+
+
+def test_the_heads_matrix_is_no_hidden_one() -> None:
+    model = build_model(model_params(tie_weights=False), 20)
+    assert all(p is not model.head.weight for p in hidden_matrices(model))
+
+
+def test_each_optimizer_gets_the_same_fraction_of_its_own_rate() -> None:
+    model = build_model(model_params(), 20)
+    params = train_params(
+        optimizer="muon", momentum=0.9, learning_rate=0.01, muon_learning_rate=0.2
+    )
+    optimizers = make_optimizers(model, params, "cpu")
+    set_rate(optimizers, 0.5)
+    set_rate(optimizers, 0.25)
+    rates = {group["lr"] for optimizer in optimizers for group in optimizer.param_groups}
+    assert rates == {0.0025, 0.05}
+
+
+def test_a_step_of_muon_is_orthogonal_up_to_its_few_iterations() -> None:
+    """All singular values of the change come out near the rate, whatever the gradient's were."""
+    model = build_model(model_params(), 20)
+    params = train_params(optimizer="muon", momentum=0.9, muon_learning_rate=1.0, weight_decay=0.0)
+    _, muon = make_optimizers(model, params, "cpu")
+    weight = model.body.layers[0].hidden_weight  # (64, 16): the rate is times (64 / 16) ** 0.5
+    before = weight.detach().clone()
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 1e-3
+    muon.step()
+    values = torch.linalg.svdvals(weight.detach() - before) / 2
+    assert 0.6 < values.min() <= values.max() < 1.3
