@@ -38,8 +38,9 @@ def test_a_triggered_average_is_the_mean_since_valid_stopped_improving() -> None
         average.update()
         average.judge(loss)
     assert averaged(average, model) == 1.0
-    assert not average.started  # 4.5 is below 5.0, all that was two validations old or older
-    average.judge(4.2)  # above 4.0
+    average.judge(4.2)  # below 5.0, all that was known two validations before the last
+    assert not average.started
+    average.judge(4.3)  # above 4.0
     assert average.started
     for value in (2.0, 4.0, 9.0):
         nn.init.constant_(model.weight, value)
