@@ -52,6 +52,11 @@ class ModelParams(Section):
         """Numbers in a hidden state as the head sees it."""
         return self.embedding_size if self.tie_weights else self.hidden_sizes[-1]
 
+    @property
+    def groups(self) -> int:
+        """Heads of keys and values; each serves as many heads of queries as the others."""
+        return self.heads if self.key_value_heads == "auto" else self.key_value_heads
+
     def broken_rules(self) -> Iterator[str]:
         if len(self.hidden_sizes) != self.layers:
             yield f"hidden_size has {len(self.hidden_sizes)} sizes, but layers is {self.layers}"
@@ -86,8 +91,7 @@ class ModelParams(Section):
                 f"hidden_size {self.hidden_size} over heads {self.heads} must be an even whole "
                 "number; rotary positions turn pairs of numbers"
             )
-        groups = self.heads if self.key_value_heads == "auto" else self.key_value_heads
-        if self.heads % groups:
-            yield f"heads {self.heads} must be a multiple of key_value_heads {groups}"
-        if self.architecture == "gpt2" and (groups != self.heads or self.query_key_norm):
+        if self.heads % self.groups:
+            yield f"heads {self.heads} must be a multiple of key_value_heads {self.groups}"
+        if self.architecture == "gpt2" and (self.groups != self.heads or self.query_key_norm):
             yield "gpt2 has key_value_heads auto and query_key_norm false"
