@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reprise.errors import PipelineError
 from reprise.params.base import AutoOrWholeNumber, Section, WholeNumber
 
 WholeNumbers = Annotated[tuple[WholeNumber, ...], Field(strict=False)]  # YAML has lists
@@ -56,6 +57,14 @@ class ModelParams(Section):
     def groups(self) -> int:
         """Heads of keys and values; each serves as many heads of queries as the others."""
         return self.heads if self.key_value_heads == "auto" else self.key_value_heads
+
+    def check_window(self, setting: str, tokens: int) -> None:
+        """PipelineError where `setting` wants more tokens than the network has positions for."""
+        if self.architecture == "gpt2" and tokens > self.positions:
+            raise PipelineError(
+                f"{setting}: found {tokens}, allowed: up to model.positions {self.positions}; "
+                "lower the one, or raise the other and train anew"
+            )
 
     def broken_rules(self) -> Iterator[str]:
         if len(self.hidden_sizes) != self.layers:
