@@ -38,6 +38,7 @@ class TrainingRun:
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
         """Ready for the next step: the first, or the one after the newest whole checkpoint."""
+        model_params.check_window("train.sequence_length", params.sequence_length)
         machine = resolve(params, model_params)
         fabric = fabric_for(machine)
         vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]

@@ -42,6 +42,7 @@ def main(
     from reprise.model_files import load_model
     from reprise.params.evaluate import EvaluateParams
     from reprise.params.loading import load_section, read_params
+    from reprise.params.model import ModelParams
     from reprise.params.run import RunParams
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
@@ -53,6 +54,9 @@ def main(
     vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
     check_vocabulary(train, vocabulary_size, settings)
+    learned = settings["settings"]
+    window, stride = params.window_and_stride(learned["train"]["sequence_length"])
+    ModelParams.model_validate(learned["model"]).check_window("evaluate.window", window)
     device = scoring_device(settings["machine"]["device"], settings["machine"]["threads"])
     network.to(device)
 
@@ -62,7 +66,6 @@ def main(
             train, vocabulary_size, order=params.baseline_order, max_tokens=params.baseline_tokens
         ),
     }
-    window, stride = params.window_and_stride(settings["settings"]["train"]["sequence_length"])
     scoring = Scoring(params.context, window, stride, params.batch_tokens)
     results = [
         evaluate_split(name, encoded, network, baselines, scoring, params.word_ends, device)

@@ -175,3 +175,24 @@ def test_text_of_another_vocabulary_is_refused_before_anything_is_written() -> N
     assert result.exit_code == 1
     assert "the encoded text has 5,000 and 1; run `dvc repro`" in result.stderr
     assert not Path("data/evaluate").exists()
+
+
+def test_a_window_above_the_positions_is_refused_before_anything_is_written(project: Path) -> None:
+    weights_path, settings_path = (
+        Path("data/train") / name for name in ("model.safetensors", "model.json")
+    )
+    model = model_params(architecture="gpt2", positions=16)
+    settings = json.loads(settings_path.read_text(encoding="utf-8"))
+    settings["settings"]["model"] = model.model_dump()
+    weights = weights_of(build_model(model, settings["vocabulary_size"]))
+    save_model(weights_path, settings_path, weights, settings)
+    write_params(project, window=17)
+    result = run()
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: evaluate.window: found 17, allowed: up to model.positions 16; "
+        "lower the one, or raise the other and train anew"
+    ]
+    assert not Path("data/evaluate").exists()
+    write_params(project, window=16)
+    assert run().exit_code == 0
