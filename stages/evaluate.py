@@ -34,7 +34,7 @@ def main(
 ) -> None:
     """Score the model on valid and test beside its baselines, and let it write."""
     from reprise.baselines import Baseline, KneserNey, Unigram
-    from reprise.contest import check_vocabulary, evaluate_split, write_documents
+    from reprise.contest import check_vocabulary, evaluate_split, variants_of, write_documents
     from reprise.dataset import EncodedSplit
     from reprise.evaluation import Scoring
     from reprise.files import read_json, write_json, write_text
@@ -64,8 +64,11 @@ def main(
     }
     window, stride = params.window_and_stride(settings["settings"]["train"]["sequence_length"])
     scoring = Scoring(params.context, window, stride, params.batch_tokens)
+    variants = variants_of(params, network, train, scoring, device)
     results = [
-        evaluate_split(name, encoded, network, baselines, scoring, params.word_ends, device)
+        evaluate_split(
+            name, encoded, network, baselines, scoring, params.word_ends, device, variants
+        )
         for name in ("valid", "test")
     ]
     write_documents(out / "documents.parquet", encoded, results)
