@@ -138,9 +138,10 @@ def _segments(
         inputs = torch.from_numpy(inputs_at(split, positions[None])).to(device)
         with torch.enable_grad():
             hidden, state = model(inputs, state)
+            hidden = hidden[0, start - begin :]  # (N, E)
         state = detach(state) if model.recurrent else None
         targets = torch.from_numpy(split.ids[start:stop].astype(np.int64)).to(device)
-        yield _Segment(positions[start - begin :], hidden[0, start - begin :], targets)
+        yield _Segment(positions[start - begin :], hidden, targets)
 
 
 @contextmanager
