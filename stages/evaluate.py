@@ -5,7 +5,8 @@ in   data/train/model.safetensors, model.json       the network and its settings
      data/encode/vocabulary.json                    number of pieces, and the boundary's id
      metrics/train.csv                              for a run in MLflow that lacks its curves
      data/tokenize/tokenizer.model                  for the samples' text
-out  data/evaluate/documents.parquet                nats of each document, model's and baselines'
+out  data/evaluate/documents.parquet                nats of each document, model's and baselines',
+                                                    and, if wanted, dynamic and cached
      data/evaluate/samples.txt                      what the model makes of the prompts
      metrics/evaluate.json                          figures of valid and test, and who wins
 """

@@ -157,17 +157,21 @@ def test_the_model_is_as_it_was_afterwards() -> None:
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
+@pytest.mark.parametrize(
+    ("architecture", "flatness", "fraction"),
+    [("lstm", 0.0, 0.8), ("transformer", 0.0, 0.8), ("transformer", 5.0, 0.5)],
+)
 def test_a_text_of_one_phrase_is_pointed_to_and_comes_below_what_the_model_gives(
-    architecture: str,
+    architecture: str, flatness: float, fraction: float
 ) -> None:
-    """Of the fourteen tokens before, the right ones were predicted from like states."""
+    """To know its seven pieces leaves ln(7 / 0.8) nats a token, 0.72 of the ln 20 of an even guess;
+    a transformer's states, all of one length, also tell which of the seven comes next."""
     model = small_model(architecture)
     split = split_of([[2, 9, 4, 15, 7, 11, 3] * 12])
     plain = score_split(model, split, scoring_of("stream"), CPU).nats
-    found = nats_of(model, split, scoring_of("stream"), tokens=14, weight=0.8, flatness=100.0)
+    found = nats_of(model, split, scoring_of("stream"), tokens=14, weight=0.8, flatness=flatness)
     assert plain.sum() > 0.9 * split.tokens * math.log(PIECES)
-    assert found.sum() < 0.5 * plain.sum()
+    assert found.sum() < fraction * plain.sum()
 
 
 def test_its_settings_are_told() -> None:
