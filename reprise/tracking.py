@@ -277,7 +277,8 @@ def flat(data: Mapping[str, Any], separator: str) -> dict[str, Any]:
 
 def figures_of(data: Mapping[str, Any]) -> dict[str, float]:
     """What a chart is worth having of, in metrics/evaluate.json: the model's figures, and of each
-    baseline the one that any two runs can be compared by.
+    baseline, of dynamic evaluation and of the neural cache the one that any two runs can be
+    compared by.
 
     {"test": {"perplexity_per_token": 9, "tokens": 80, "unigram": {"bits_per_byte": 3}}} ->
     {"test/perplexity_per_token": 9, "test/unigram_bits_per_byte": 3}

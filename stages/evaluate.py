@@ -5,7 +5,8 @@ in   data/train/model.safetensors, model.json       the network and its settings
      data/encode/vocabulary.json                    number of pieces, and the boundary's id
      metrics/train.csv                              for a run in MLflow that lacks its curves
      data/tokenize/tokenizer.model                  for the samples' text
-out  data/evaluate/documents.parquet                nats of each document, model's and baselines'
+out  data/evaluate/documents.parquet                nats of each document, model's and baselines',
+                                                    and, if wanted, dynamic and cached
      data/evaluate/samples.txt                      what the model makes of the prompts
      metrics/evaluate.json                          figures of valid and test, and who wins
 """
@@ -34,7 +35,7 @@ def main(
 ) -> None:
     """Score the model on valid and test beside its baselines, and let it write."""
     from reprise.baselines import Baseline, KneserNey, Unigram
-    from reprise.contest import check_vocabulary, evaluate_split, write_documents
+    from reprise.contest import check_vocabulary, evaluate_split, variants_of, write_documents
     from reprise.dataset import EncodedSplit
     from reprise.evaluation import Scoring
     from reprise.files import read_json, write_json, write_text
@@ -67,8 +68,11 @@ def main(
         ),
     }
     scoring = Scoring(params.context, window, stride, params.batch_tokens)
+    variants = variants_of(params, network, train, scoring, device)
     results = [
-        evaluate_split(name, encoded, network, baselines, scoring, params.word_ends, device)
+        evaluate_split(
+            name, encoded, network, baselines, scoring, params.word_ends, device, variants
+        )
         for name in ("valid", "test")
     ]
     write_documents(out / "documents.parquet", encoded, results)

@@ -151,6 +151,28 @@ def test_the_batch_changes_no_figure(project: Path) -> None:
     )
 
 
+def test_dynamic_evaluation_and_the_neural_cache_add_figures_and_change_none(
+    project: Path,
+) -> None:
+    run()
+    plain, samples = json.loads(outputs()["evaluate.json"]), outputs()["samples.txt"]
+    write_params(project, dynamic=True, cache_tokens=20)
+    assert run().exit_code == 0
+    varied = json.loads(outputs()["evaluate.json"])
+    table = pq.read_table("data/evaluate/documents.parquet").to_pydict()
+    for split, rows in (("valid", slice(0, 2)), ("test", slice(2, 4))):
+        for name, column in (
+            ("dynamic_evaluation", "dynamic_nats"),
+            ("neural_cache", "cache_nats"),
+        ):
+            figures = varied[split].pop(name)
+            nats = sum(table[column][rows]) / plain[split]["tokens"]
+            assert figures["nats_per_token"] == pytest.approx(nats, abs=1e-6)
+            assert figures["bits_per_byte"] != plain[split]["bits_per_byte"]
+    assert varied == plain
+    assert outputs()["samples.txt"] == samples
+
+
 def test_words_may_end_with_lines(project: Path) -> None:
     write_params(project, word_ends="line")
     run()
