@@ -34,7 +34,6 @@ from reprise.training_run import TrainingRun
 
 log = logging.getLogger(__name__)
 
-FEWEST_STEPS = 4  # a validation, a step after it, the stop, and a step
 VALID_BATCHES = 4  # so much of valid is scored
 
 PARTS = {  # of a checkpoint; what has no name here is REST
@@ -67,7 +66,6 @@ class Comparison:
 class ResumeProof:
     subject: str  # what was trained, on what
     comparisons: list[Comparison]
-    repeats: bool
     remedy: str  # empty where all bits are the same
 
 
@@ -77,7 +75,7 @@ def prove_resume(
     """Train `steps` steps on the first tokens in `encoded`, or on random ids below
     `vocabulary_size` where there are none; PipelineError where that cannot be trained."""
     short = shortened(train, steps)
-    stop = steps // 2 | 1
+    stop = stop_of(steps)
     stopped = f"stopped after step {stop}"
     with tempfile.TemporaryDirectory(prefix="reprise-") as name:
         sample, place = Path(name) / "encode", Path(name)
@@ -127,6 +125,11 @@ def shortened(train: TrainParams, steps: int) -> TrainParams:
         "strategy": "auto",
     }
     return TrainParams.model_validate(train.model_dump() | changes)
+
+
+def stop_of(steps: int) -> int:
+    """The step in the middle after which a training is stopped."""
+    return steps // 2 | 1
 
 
 def train_until(

@@ -44,4 +44,33 @@ def resume(params_path: Path, encoded: Path, steps: int) -> None:
     click.echo("a training that is stopped ends in the same bits as an unbroken one")
 
 
+@command
+@click.option(
+    "--path",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    help="The project's folder.  [default: this one]",
+)
+def run(folder: Path) -> None:
+    """Compute every hash of the finished run anew, and say what differs from its records."""
+    from contextlib import chdir
+
+    from reprise.errors import PipelineError
+    from reprise.run_proof import run_checks
+
+    checks = []
+    with chdir(folder):
+        for check in run_checks():
+            checks.append(check)
+            click.echo(check.line)
+    failing = [check for check in checks if check.fails]
+    if failing:
+        raise PipelineError(
+            f"{len(failing)} of {len(checks)} checks fail; the first: {failing[0].line}"
+        )
+    click.echo(f"all {len(checks)} checks passed: the run is what its records say")
+
+
 verify.add_command(resume)
+verify.add_command(run)
