@@ -105,9 +105,7 @@ def prove_resume(
             "a repeat has the same bits, so a checkpoint lacks something: a fault of Reprise; "
             "tell its makers, with the lines above and params.yaml"
         )
-    return ResumeProof(
-        _subject(model, train, settings, ids), of_repeat + of_resume, repeats, remedy
-    )
+    return ResumeProof(_subject(model, train, settings, ids), of_repeat + of_resume, remedy)
 
 
 def shortened(train: TrainParams, steps: int) -> TrainParams:

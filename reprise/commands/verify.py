@@ -67,7 +67,7 @@ def run(folder: Path) -> None:
     failing = [check for check in checks if check.fails]
     if failing:
         raise PipelineError(
-            f"{len(failing)} of {len(checks)} checks fail; the first: {failing[0].line}"
+            f"{len(failing)} of {len(checks)} checks fail, the first at {failing[0].subject}"
         )
     click.echo(f"all {len(checks)} checks passed: the run is what its records say")
 
