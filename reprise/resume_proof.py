@@ -99,7 +99,7 @@ def prove_resume(
     resumes = not any(comparison.difference for comparison in of_resume)
     remedy = ""
     if not repeats:
-        remedy = _remedy_for_repeats(train, settings["machine"])
+        remedy = remedy_for_repeats(train, settings["machine"])
     elif not resumes:
         remedy = (
             "a repeat has the same bits, so a checkpoint lacks something: a fault of Reprise; "
@@ -172,6 +172,19 @@ def first_difference(one: Any, other: Any, place: str = "") -> str:
     return next(filter(None, inner), "")
 
 
+def remedy_for_repeats(train: TrainParams, machine: dict[str, Any]) -> str:
+    """The likeliest reason that this machine gives other bits each time."""
+    if not train.deterministic:
+        remedy = "set train.deterministic to true"
+    elif machine["device"] != "cpu":
+        remedy = f"set train.device to cpu, since {machine['device']} has no kernels that repeat"
+    elif machine["threads"] > 1:
+        remedy = "set train.threads to 1"
+    else:
+        remedy = "test its memory"
+    return f"this machine computes other bits each time: {remedy}, and verify again"
+
+
 def _in_new_process(*arguments: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         try:
@@ -236,19 +249,6 @@ def _tensor_difference(one: Tensor, other: Tensor, place: str) -> str:
 
 def _short(value: Any) -> str:
     return f"{type(value).__name__} {repr(value)[:40]}"
-
-
-def _remedy_for_repeats(train: TrainParams, machine: dict[str, Any]) -> str:
-    """The likeliest reason that this machine gives other bits each time."""
-    if not train.deterministic:
-        remedy = "set train.deterministic to true"
-    elif machine["device"] != "cpu":
-        remedy = f"set train.device to cpu, since {machine['device']} has no kernels that repeat"
-    elif machine["threads"] > 1:
-        remedy = "set train.threads to 1"
-    else:
-        remedy = "test its memory"
-    return f"this machine computes other bits each time: {remedy}, and verify again"
 
 
 def _subject(model: ModelParams, train: TrainParams, settings: dict[str, Any], ids: str) -> str:

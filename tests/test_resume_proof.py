@@ -13,7 +13,7 @@ from project import Project
 from pyarrow import parquet, table
 
 from reprise.files import write_json
-from reprise.resume_proof import first_difference, shortened, stop_of
+from reprise.resume_proof import first_difference, remedy_for_repeats, shortened, stop_of
 
 PARTS = (
     *("weights", "optimizer state", "averages", "best weights", "carried state", "loss rows"),
@@ -65,7 +65,8 @@ def test_a_resumed_and_a_repeated_training_have_the_bits_of_an_unbroken_one(
 
 @pytest.mark.slow
 def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    no_dropout = {f"{place}_dropout": 0.0 for place in ("input", "hidden", "output")}
+    project = Project(tmp_path, model=no_dropout, train={"devices": 2})
     code = project.folder / "reprise" / "training.py"
     sound = code.read_text(encoding="utf-8")
     broken = sound.replace("optimizer.load_state_dict(of_optimizer)", "pass")
@@ -74,7 +75,9 @@ def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> 
     result = verified(project)
     assert result.returncode == 1
     lines = dict(line.rsplit(": ", 1) for line in result.stdout.splitlines() if "same bits" in line)
-    assert "random ids" in result.stdout.splitlines()[0]
+    first = result.stdout.splitlines()[0]
+    assert ", random ids, " in first
+    assert first.endswith(", dropout off: set one of model to prove it too; one of the 2 processes")
     assert all(f"repeated: {part}" in lines for part in PARTS if part != "averages")
     assert "repeated: averages: none" in result.stdout
     (weights,) = [line for line in result.stdout.splitlines() if "step 3: weights: " in line]
@@ -87,18 +90,8 @@ def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("settings", "remedy"),
-    [
-        ({"deterministic": False}, "set train.deterministic to true"),
-        ({"threads": 2}, "set train.threads to 1"),
-        ({}, "test its memory"),
-    ],
-)
-def test_bits_that_do_not_repeat_are_found_and_a_remedy_is_told(
-    tmp_path: Path, settings: dict[str, object], remedy: str
-) -> None:
-    project = Project(tmp_path, train=settings)
+def test_bits_that_do_not_repeat_are_found_and_a_remedy_is_told(tmp_path: Path) -> None:
+    project = Project(tmp_path, train={"deterministic": False})
     code = project.folder / "reprise" / "training.py"
     sound = code.read_text(encoding="utf-8")
     broken = sound.replace("            torch.manual_seed(", "            torch.seed() and (")
@@ -109,7 +102,26 @@ def test_bits_that_do_not_repeat_are_found_and_a_remedy_is_told(
     (weights,) = [line for line in result.stdout.splitlines() if "repeated: weights: " in line]
     assert " numbers differ, by at most " in weights
     assert result.stderr.splitlines()[-1] == (
-        f"error: this machine computes other bits each time: {remedy}, and verify again"
+        "error: this machine computes other bits each time: set train.deterministic to true, and "
+        "verify again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "device", "threads", "remedy"),
+    [
+        (False, "cuda", 2, "set train.deterministic to true"),
+        (True, "mps", 2, "set train.device to cpu, since mps has no kernels that repeat"),
+        (True, "cpu", 2, "set train.threads to 1"),
+        (True, "cpu", 1, "test its memory"),
+    ],
+)
+def test_the_likeliest_remedy_is_told_first(
+    deterministic: bool, device: str, threads: int, remedy: str
+) -> None:
+    train = train_params(deterministic=deterministic)
+    assert remedy_for_repeats(train, {"device": device, "threads": threads}) == (
+        f"this machine computes other bits each time: {remedy}, and verify again"
     )
 
 
