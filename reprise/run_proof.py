@@ -220,7 +220,7 @@ def _weights_checks(record: Mapping[str, Any]) -> Iterator[Check]:
     try:
         params = ModelParams.model_validate(record["settings"]["model"])
     except ValidationError:
-        yield Check("differs", subject, f"{ANOTHER_VERSION}; {remedy}")
+        yield Check("differs", subject, f"{ANOTHER_VERSION}; {ANEW}")
         return
     with torch.device("meta"):  # no memory, no numbers
         model = build_model(params, record["vocabulary_size"])
