@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -192,11 +193,18 @@ class PlainGpt(nn.Module):
 
     @torch.no_grad()
     def take(self, ours: Any) -> None:
-        """GPT-2's usual first weights: ours have other names, and the loss after some steps tells."""
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=0.02)
         self.embedding.weight.copy_(ours.embedding.weight)
+        self.positions.weight.copy_(ours.body.positions.weight)
+        for mine, block in zip(self.blocks, ours.body.blocks, strict=True):
+            pairs = (
+                (mine.qkv, block.attention.input),
+                (mine.out, block.attention.output),
+                (mine.up, block.feedforward.up),
+                (mine.down, block.feedforward.down),
+            )
+            for layer, other in pairs:
+                layer.weight.copy_(other.weight)
+                layer.bias.copy_(other.bias)
 
 
 class PlainBlock(nn.Module):
@@ -276,7 +284,7 @@ def main() -> None:
         name, whose = options.worker
         json.dump(measure(CASES[name], whose, options.seconds), sys.stdout)
         return
-    print(
+    click.echo(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; matrix products: "
         f"fp32 {matmul_rate('fp32'):.0f}, bf16 {matmul_rate('bf16'):.0f} GFLOP/s"
     )
@@ -298,10 +306,10 @@ def report(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
     speeds = [median(whose, "tokens_per_second") for whose in found]
     memory = [median(whose, "peak_megabytes") for whose in found]
     losses = [median(whose, "loss") for whose in found]
-    print(
+    click.echo(
         f"{name} ({found['ours'][0]['precision']}): {speeds[0]:,.0f} -> {speeds[1]:,.0f} tokens/s, "
-        f"{speeds[1] / speeds[0]:.2f} times; above the start {memory[0]:,.0f} -> {memory[1]:,.0f} MB, "
-        f"{memory[0] / memory[1]:.1f} times less; loss after {COMPARED_STEPS} steps "
+        f"{speeds[1] / speeds[0]:.2f} times; above the start {memory[0]:,.0f} -> "
+        f"{memory[1]:,.0f} MB, {memory[0] / memory[1]:.1f} times less; loss after {COMPARED_STEPS} steps "
         f"{losses[0]:.4f} and {losses[1]:.4f}"
     )
 

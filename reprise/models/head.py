@@ -43,10 +43,11 @@ class Head(nn.Module):
 
     @property
     def rows_at_once(self) -> int:
-        return _rows_at_once(len(self.bias))
+        return rows_at_once(len(self.bias))
 
 
-def _rows_at_once(vocabulary_size: int) -> int:
+def rows_at_once(vocabulary_size: int) -> int:
+    """Positions whose logits are in memory together."""
     return max(1, LOGITS_AT_ONCE // vocabulary_size)
 
 
@@ -70,7 +71,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         device = hidden.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        rows = min(_rows_at_once(len(bias)), len(hidden))
+        rows = min(rows_at_once(len(bias)), len(hidden))
         needs_gradient = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
         all_count = bool((targets >= 0).all())
         with torch.autocast(device, enabled=False):

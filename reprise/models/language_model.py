@@ -8,6 +8,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from reprise.models.adaptive_head import AdaptiveHead
+from reprise.models.dropouts import PieceDropout, place_dropout
 from reprise.models.head import Head
 from reprise.params.model import ModelParams
 
@@ -35,11 +37,17 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         self.body = body
-        self.input_dropout = nn.Dropout(params.input_dropout)
-        self.output_dropout = nn.Dropout(params.output_dropout)
+        variational = params.variational_dropout
+        self.embedding_dropout = PieceDropout(params.embedding_dropout)
+        self.input_dropout = place_dropout(params.input_dropout, variational=variational)
+        self.output_dropout = place_dropout(params.output_dropout, variational=variational)
         self.projection: nn.Module = nn.Identity()
         if params.tie_weights and embedding_size != hidden_size:
             self.projection = nn.Linear(hidden_size, embedding_size)
+        self.head: Head | AdaptiveHead
+        if params.adaptive_cutoffs:
+            self.head = AdaptiveHead(vocabulary_size, params.head_size, params.adaptive_cutoffs)
+            return
         self.head = Head(vocabulary_size, params.head_size, params.logit_soft_cap)
         if params.tie_weights:
             self.head.weight = cast(nn.Parameter, self.embedding.weight)
@@ -55,7 +63,8 @@ class LanguageModel(nn.Module):
 
     def regularized(self, ids: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
         """As `forward`, and between the two the hidden states as they are before dropout."""
-        hidden, state = self.body(self.input_dropout(self.embedding(ids)), state)
+        embedded = self.embedding_dropout(self.embedding(ids), ids, self.embedding.num_embeddings)
+        hidden, state = self.body(self.input_dropout(embedded), state)
         raw = self.projection(hidden)
         return self.output_dropout(raw), raw, state
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from reprise.models.dropouts import place_dropout
 from reprise.models.language_model import State, matmul_dtype
 from reprise.params.model import ModelParams
 
@@ -29,8 +30,11 @@ class RecurrentBody(nn.Module):
         super().__init__()
         kind = cast(Kind, params.architecture)
         sizes = pairwise((params.embedding_size, *params.hidden_sizes))
-        self.layers = nn.ModuleList(RecurrentLayer(kind, *pair) for pair in sizes)
-        self.dropout = nn.Dropout(params.hidden_dropout)
+        self.layers = nn.ModuleList(
+            RecurrentLayer(kind, *pair, params.weight_dropout) for pair in sizes
+        )
+        variational = params.variational_dropout
+        self.dropout = place_dropout(params.hidden_dropout, variational=variational)
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Inputs (B, T, I), state of each layer -> hidden states (B, T, H), state of each layer."""
@@ -44,9 +48,15 @@ class RecurrentBody(nn.Module):
 
 
 class RecurrentLayer(nn.Module):
-    """One layer over all T tokens; its state is (hidden,), for lstm (hidden, cell), each (B, H)."""
+    """One layer over all T tokens; its state is (hidden,), for lstm (hidden, cell), each (B, H).
 
-    def __init__(self, kind: Kind, input_size: int, hidden_size: int) -> None:
+    Weight dropout, DropConnect of the hidden-to-hidden matrix: one mask a call, for all its tokens;
+    Merity, Keskar and Socher 2017, arXiv 1708.02182, section 2.
+    """
+
+    def __init__(
+        self, kind: Kind, input_size: int, hidden_size: int, weight_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.kind = kind
         rows = GATES[kind] * hidden_size
@@ -58,6 +68,7 @@ class RecurrentLayer(nn.Module):
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
         if kind == "lstm":  # remember at first: Jozefowicz et al. 2015, section 2.2
             nn.init.ones_(self.input_bias[hidden_size : 2 * hidden_size])
+        self.weight_dropout = nn.Dropout(weight_dropout)
 
     def forward(
         self, inputs: Tensor, state: tuple[Tensor, ...] | None
@@ -65,16 +76,17 @@ class RecurrentLayer(nn.Module):
         if state is None:
             zeros = inputs.new_zeros(len(inputs), self.hidden_weight.shape[1], dtype=torch.float32)
             state = (zeros, zeros) if self.kind == "lstm" else (zeros,)
+        hidden_weight = self.weight_dropout(self.hidden_weight)
         if inputs.is_cpu and matmul_dtype(inputs) != torch.float32:
-            return self._loop(inputs, state)
-        return self._kernel(inputs, state)
+            return self._loop(inputs, state, hidden_weight)
+        return self._kernel(inputs, state, hidden_weight)
 
     def _kernel(
-        self, inputs: Tensor, state: tuple[Tensor, ...]
+        self, inputs: Tensor, state: tuple[Tensor, ...], hidden_weight: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weights: list[Tensor] = [
             self.input_weight,
-            self.hidden_weight,
+            hidden_weight,
             self.input_bias,
             self.hidden_bias,
         ]
@@ -94,22 +106,25 @@ class RecurrentLayer(nn.Module):
             outputs, *last = kernel(inputs, first[0], weights, *options)
         return outputs, tuple(tensor.squeeze(0).float() for tensor in last)
 
-    def _loop(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _loop(
+        self, inputs: Tensor, state: tuple[Tensor, ...], hidden_weight: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         if self.kind == "lstm":
             outputs, hidden, cell = _LstmLoop.apply(  # type: ignore[no-untyped-call]
                 inputs,
                 *state,
                 self.input_weight,
-                self.hidden_weight,
+                hidden_weight,
                 self.input_bias + self.hidden_bias,
                 matmul_dtype(inputs),
             )
             return outputs, (hidden, cell)
         step = gru_step if self.kind == "gru" else rnn_step
         from_inputs = nn.functional.linear(inputs, self.input_weight, self.input_bias).float()
+        hidden_weight = hidden_weight.to(matmul_dtype(inputs))  # once, not for each token
         hidden, outputs = state[0], []
         for token in from_inputs.unbind(1):
-            from_hidden = nn.functional.linear(hidden, self.hidden_weight, self.hidden_bias)
+            from_hidden = nn.functional.linear(hidden, hidden_weight, self.hidden_bias)
             hidden = step(token, from_hidden.float(), hidden)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), (hidden,)

@@ -1,0 +1,60 @@
+"""A head for large vocabularies: frequent pieces at once, rarer ones in groups of smaller matrices.
+
+Grave et al. 2017, 1609.04309; torch's module does the work. It pays where ids are in the order of
+frequency, as SentencePiece's nearly are after the special and the byte pieces.
+
+N positions, E numbers in a hidden state, V pieces in the vocabulary.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from reprise.errors import PipelineError
+from reprise.models.head import rows_at_once
+
+SHRINKS_BY = 4.0  # from group to group, as in the paper's section 4.2
+
+
+class AdaptiveHead(nn.Module):
+    """As Head: hidden states and targets -> nats, the logits of all positions never in memory."""
+
+    def __init__(self, vocabulary_size: int, size: int, cutoffs: tuple[int, ...]) -> None:
+        super().__init__()
+        if cutoffs[-1] >= vocabulary_size:
+            raise PipelineError(
+                f"model.adaptive_cutoffs: found {cutoffs[-1]}, but the vocabulary has "
+                f"{vocabulary_size} pieces; allowed: numbers below that"
+            )
+        self.groups = nn.AdaptiveLogSoftmaxWithLoss(
+            size, vocabulary_size, cutoffs, div_value=SHRINKS_BY
+        )
+        self.vocabulary_size = vocabulary_size
+
+    def forward(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Hidden (..., E), targets (...) -> the sum of -log p(target), a scalar in float32.
+
+        Negative targets count nothing.
+        """
+        hidden, targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+        places = (targets >= 0).nonzero().squeeze(1)
+        hidden, targets = hidden[places], targets[places]
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(targets), self.rows_at_once):
+            piece = slice(start, start + self.rows_at_once)
+            total = total + checkpoint(
+                self._nats, hidden[piece], targets[piece], use_reentrant=False
+            )
+        return total
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden (N, E) -> log-probabilities (N, V) in float32; the caller keeps N small."""
+        log_p: Tensor = self.groups.log_prob(hidden)
+        return log_p.float()
+
+    @property
+    def rows_at_once(self) -> int:
+        return rows_at_once(self.vocabulary_size)
+
+    def _nats(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        return -self.groups(hidden, targets).output.float().sum()

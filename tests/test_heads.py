@@ -1,0 +1,79 @@
+"""Heads against torch's own functions: losses, gradients, and what is in memory at once."""
+
+import pytest
+import torch
+from helpers import model_params
+from torch import Tensor, nn
+
+from reprise.errors import PipelineError
+from reprise.models import build_model, head
+from reprise.models.adaptive_head import AdaptiveHead
+from reprise.models.head import Head
+
+V, E = 50, 32  # the groups get 32, 8 and 2 numbers
+
+
+def inputs(rows: int = 40) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(2)
+    targets = torch.randint(0, V, (rows,))
+    targets[::7] = -1
+    return torch.randn(rows, E, requires_grad=True), targets
+
+
+def gradients(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, of)
+
+
+@pytest.mark.parametrize("soft_cap", [0.0, 0.7, 30.0])
+@pytest.mark.parametrize("at_once", [V * 3, 10**6])
+def test_the_plain_head_is_torchs_cross_entropy(
+    soft_cap: float, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "LOGITS_AT_ONCE", at_once)
+    torch.manual_seed(1)
+    ours = Head(V, E, soft_cap)
+    nn.init.normal_(ours.bias)
+    hidden, targets = inputs()
+    logits = nn.functional.linear(hidden, ours.weight, ours.bias)
+    if soft_cap:
+        logits = soft_cap * torch.tanh(logits / soft_cap)
+    expected = nn.functional.cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
+    found = ours(hidden, targets)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(ours.logits(hidden), logits, atol=1e-5, rtol=1e-5)
+    of = (hidden, ours.weight, ours.bias)
+    for mine, theirs in zip(gradients(3 * found, *of), gradients(3 * expected, *of), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [V * 3, 10**6])
+def test_the_adaptive_head_is_torchs(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "LOGITS_AT_ONCE", at_once)
+    torch.manual_seed(1)
+    ours = AdaptiveHead(V, E, (10, 30))
+    reference = nn.AdaptiveLogSoftmaxWithLoss(E, V, [10, 30], div_value=4.0)
+    reference.load_state_dict(ours.groups.state_dict())
+    hidden, targets = inputs()
+    counted = targets >= 0
+    expected = -reference(hidden[counted], targets[counted]).output.sum()
+    found = ours(hidden, targets)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    (mine, *own), (theirs, *others) = (
+        gradients(found, hidden, *ours.parameters()),
+        gradients(expected, hidden, *reference.parameters()),
+    )
+    torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+    for one, other in zip(own, others, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    log_p = ours.logits(hidden)
+    torch.testing.assert_close(log_p.exp().sum(1), torch.ones(len(hidden)))
+    torch.testing.assert_close(-log_p[counted].gather(1, targets[counted, None]).sum(), expected)
+
+
+def test_a_cutoff_beyond_the_vocabulary_is_told() -> None:
+    with pytest.raises(PipelineError) as error:
+        build_model(model_params(adaptive_cutoffs=[10, 20], tie_weights=False), 20)
+    assert str(error.value) == (
+        "model.adaptive_cutoffs: found 20, but the vocabulary has 20 pieces; "
+        "allowed: numbers below that"
+    )
