@@ -10,6 +10,7 @@ To score, and to save, each process puts the whole weights together, the latter 
 Whatever is called here is called by all processes, at the same place.
 """
 
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.distributed import all_gather_object
+from torch.distributed import all_gather, all_gather_object
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
@@ -54,6 +55,8 @@ def joined_fabric(processes: Processes, accelerator: str, precision: Any) -> Fab
 
 def _cut(module: nn.Module, mesh: DeviceMesh) -> nn.Module:
     """Layer by layer, so that no more than a layer is whole at once; the rest is one more."""
+    # Of states that are views; nobody changes them in place.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     for layers in module.modules():
         if isinstance(layers, nn.ModuleList):
             for layer in layers:
@@ -77,8 +80,9 @@ def all_rows(fabric: Fabric, state: State | None) -> State | None:
         return state
 
     def all_of(tensor: Tensor) -> Tensor:
-        gathered: Any = fabric.all_gather(tensor.contiguous())  # (processes, rows, ...)
-        return gathered.flatten(0, 1)
+        pieces = [torch.empty_like(tensor) for _ in range(fabric.world_size)]
+        all_gather(pieces, tensor.contiguous())
+        return torch.cat(pieces)
 
     return [tuple(map(all_of, layer)) for layer in state]
 

@@ -82,20 +82,20 @@ def must_start(wanted: Processes) -> bool:
 
 
 def _adopt_slurm() -> None:
-    """A task of srun gets the variables that one of torchrun has."""
+    """A task of srun gets the variables that a process of torchrun has."""
     environment = os.environ
     if "RANK" in environment or int(environment.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
         return
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
-    slurm = SLURMEnvironment()
+    nodes, job = environment["SLURM_STEP_NODELIST"], environment["SLURM_JOB_ID"]
+    environment.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
+    environment.setdefault("MASTER_PORT", str(15_000 + int(job[-4:])))  # all tasks find the same
     environment.update(
         RANK=environment["SLURM_PROCID"],
         WORLD_SIZE=environment["SLURM_STEP_NUM_TASKS"],
         LOCAL_RANK=environment["SLURM_LOCALID"],
         GROUP_RANK=environment["SLURM_NODEID"],
-        MASTER_ADDR=slurm.main_address,
-        MASTER_PORT=str(slurm.main_port),
     )
 
 
@@ -160,6 +160,9 @@ def one_voice() -> Iterator[None]:
         logging.disable(logging.WARNING)
     try:
         yield
+    except Interrupted:
+        if not rank():
+            raise
     except PipelineError:
         if rank():
             time.sleep(SECONDS_FOR_THE_FIRST)

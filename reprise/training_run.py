@@ -84,7 +84,7 @@ class TrainingRun:
             checkpoints=checkpoints,
             lock=checkpoints.lock() if fabric.is_global_zero else None,
         )
-        run._tell(machine, split)
+        run._tell(machine, processes, split)
         run._resume()
         return run
 
@@ -139,9 +139,9 @@ class TrainingRun:
         self._compare_with_earlier(weights_path)
         self.checkpoints.clear(keep=1)
 
-    def _tell(self, machine: Machine, split: EncodedSplit) -> None:
+    def _tell(self, machine: Machine, processes: Processes, split: EncodedSplit) -> None:
         log.info(
-            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, "
+            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads%s; %s tokens, "
             "seen %.3g times in %d steps",
             self.key,
             self.settings["name"],
@@ -150,6 +150,9 @@ class TrainingRun:
             machine.hardware,
             machine.precision,
             machine.threads,
+            f" and {processes.count} processes ({processes.strategy})"
+            if processes.count > 1
+            else "",
             f"{split.tokens:,}",
             self.batches.epochs(self.training.params.max_steps),
             self.training.params.max_steps,
