@@ -158,6 +158,7 @@ def one_voice() -> Iterator[None]:
     """
     if rank():
         logging.disable(logging.WARNING)
+        os.environ["TQDM_DISABLE"] = "1"
     try:
         yield
     except Interrupted:

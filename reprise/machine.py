@@ -96,8 +96,8 @@ def _check_devices(device: str, wanted: int) -> None:
     there = {"cpu": wanted, "cuda": torch.cuda.device_count()}.get(device, 1)
     if wanted > there:
         raise PipelineError(
-            f"train.devices: found {wanted}, but for training on {device} this machine has {there}; "
-            f"here allowed: 1 to {there}"
+            f"train.devices: found {wanted}, but for training on {device} this machine has "
+            f"{there}; here allowed: 1 to {there}"
         )
 
 

@@ -20,7 +20,7 @@ class Progress:
         self._base = 0.0
         self._started = self._told = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
+        if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=total, unit=unit, unit_scale=True, desc=label, leave=False)
