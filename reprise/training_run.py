@@ -49,16 +49,13 @@ class TrainingRun:
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
         """Ready for the next step: the first, or the one after the newest whole checkpoint."""
+        model_params.check_window("train.sequence_length", params.sequence_length)
         machine = resolve(params, model_params)
         processes = Processes.of(params)
         fabric = fabric_for(machine, processes)
         vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
         split = EncodedSplit.open_in(encoded, "train")
-        inputs = input_hashes(
-            **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
-            **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
-            vocabulary=encoded / "vocabulary.json",
-        )
+        inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
         decides = chosen | {"train": params.model_dump(exclude=HOW)}
         key = run_key(decides, inputs, machine, "stages.train")
@@ -200,6 +197,15 @@ class TrainingRun:
                 answer += ", by other processes"
             log.info("run %s was run before: %s", self.key, answer)
         write_json(self._delivery, delivery)
+
+
+def input_paths(encoded: Path) -> dict[str, Path]:
+    """All that training reads, by its name in model.json."""
+    return {
+        **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
+        **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
+        "vocabulary": encoded / "vocabulary.json",
+    }
 
 
 def run_name(model: ModelParams, train: TrainParams) -> str:
