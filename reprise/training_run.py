@@ -25,22 +25,18 @@ from reprise.training import NotFiniteError, Step, Training, rows_as_csv, step_s
 log = logging.getLogger(__name__)
 
 LOCK = Path("dvc.lock")
-# Settings of train that say how the work is done: of the result they change rounding, and which
-# numbers dropout draws. A run goes on with others; model.json tells which it had from which step.
-HOW = {"devices", "nodes", "strategy", "micro_batch_size"}
 
 
 @dataclass
 class TrainingRun:
-    """What the first process does for all, it does alone: its lock, checkpoints, results.
+    """A run in one of its processes. The first of them reads and writes for all.
 
-    The key does not cover how many processes there are and what they share, so that a run may go
-    on with others; `processes` has them from the step on at which they took over.
+    It may go on with other processes than it began with; model.json tells which had which steps.
     """
 
     key: str
     settings: dict[str, Any]  # what model.json says
-    processes: list[dict[str, Any]]
+    processes: list[dict[str, Any]]  # and the step `from_step` that they went on after
     training: Training
     batches: Batches
     checkpoints: CheckpointFolder
@@ -57,8 +53,7 @@ class TrainingRun:
         split = EncodedSplit.open_in(encoded, "train")
         inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
-        decides = chosen | {"train": params.model_dump(exclude=HOW)}
-        key = run_key(decides, inputs, machine, "stages.train")
+        key = run_key(chosen, inputs, machine, "stages.train")
         torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
         model = build_model(model_params, vocabulary_size)
         settings = {
