@@ -11,6 +11,11 @@ from reprise.source import ROOT, code_hash
 
 DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance once in a million
 
+# How a network is trained: on how many processes, which share what, and rows at once in each. This
+# changes the order of sums, and with dropout what each process draws. The key does not cover it, so
+# that a run goes on with other processes than it began with.
+HOW = {"devices", "nodes", "strategy", "micro_batch_size"}
+
 
 def run_key(
     settings: Mapping[str, Any],
@@ -20,9 +25,12 @@ def run_key(
     root: Path = ROOT,
 ) -> str:
     """From settings, hashes of the inputs, the kind of machine, and the code of `module` in the
-    project at `root`."""
+    project at `root`; all settings but `HOW`."""
     decides = {
-        "settings": settings,
+        "settings": {
+            section: {name: value for name, value in values.items() if name not in HOW}
+            for section, values in settings.items()
+        },
         "inputs": inputs,
         "machine": machine.as_dict(),
         "code": code_hash(module, root),

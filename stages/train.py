@@ -6,8 +6,12 @@ out  data/train/model.safetensors             the weights that did best on valid
      data/train/model.json                    settings, what `auto` became, run key
      metrics/train.json                       best loss on valid, steps, tokens
      metrics/train.csv                        losses, rate and gradient norm by step
+
+Where train.devices asks for several processes, this one starts them and looks after them; all of
+them train, and the first of them writes.
 """
 
+import sys
 from pathlib import Path
 
 from reprise.cli import StageReport, command, params_option, path_option
@@ -21,7 +25,22 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--log", "metrics/train.csv", "Where the losses by step go.")
 def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
     """Train a network on the encoded documents."""
+    from reprise.launching import Processes, must_start, one_voice, run_processes
+    from reprise.params.loading import load_section
+    from reprise.params.train import TrainParams
+
+    processes = Processes.of(load_section(params_path, TrainParams))
+    if must_start(processes):
+        run_processes("stages.train", sys.argv[1:], processes)
+        return
+    with one_voice():
+        train(params_path, encoded, model, metrics, log)
+
+
+def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
+    """What each process does."""
     from reprise.dataset import EncodedSplit
+    from reprise.distribution import first_reason
     from reprise.errors import Interrupted
     from reprise.interruption import StopRequest
     from reprise.params.loading import load_section, read_params
@@ -47,7 +66,9 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
             params=read_params(params_path),
             tags=settings_tags(run.settings),
             continues=training.step > 0,
-        ) as tracker,
+        )
+        if run.is_first
+        else Tracker() as tracker,
         Progress("train", params.max_steps, "steps") as bar,
     ):
         bar.resume_at(training.step)
@@ -63,7 +84,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
                     row = training.add_row(step, valid_nats)
                     rate = {"train/tokens_per_second": throughput.read()}
                     tracker.log_metrics(curve_points(row) | rate, step.number)
-                reason = stop.reason()
+                reason = first_reason(training.fabric, stop.reason())
                 if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
                     run.save()
             bar.advance(note=f"{step.nats / step.tokens:.3f} nats/token")
@@ -73,8 +94,9 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
                     "saved; the same command goes on from here"
                 )
         run.deliver(model, metrics, log)
-        tracker.log_curves(log)
-        tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
+        if run.is_first:
+            tracker.log_curves(log)
+            tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
     report.close(
         read=f"{training.tokens:,} tokens",
         wrote=f"{run.settings['parameters']:,} parameters, best after step {training.best_step}, "

@@ -38,6 +38,11 @@ def test_settings_inputs_machine_and_code_each_change_it(monkeypatch: pytest.Mon
     assert len(keys) == 9
 
 
+def test_a_run_keeps_its_key_on_other_processes() -> None:
+    other = {"devices": 2, "nodes": 3, "strategy": "fsdp", "micro_batch_size": 4}
+    assert key(SETTINGS | {"train": SETTINGS["train"] | other}) == key()
+
+
 def test_inputs_are_named_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
