@@ -1,10 +1,13 @@
-"""A model against its baselines on the same tokens: figures, a table by document, a verdict."""
+"""A model against its baselines on the same tokens: figures, a table by document, a verdict.
+
+Dynamic evaluation and the neural cache are named beside it, and are no part of the verdict.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +17,12 @@ import torch
 
 from reprise.baselines import Baseline, document_nats
 from reprise.dataset import EncodedSplit
+from reprise.dynamic_evaluation import DynamicEvaluation, Pace
 from reprise.errors import PipelineError
 from reprise.evaluation import (
     Counts,
     Figures,
+    Floats,
     Scoring,
     WordEnds,
     figures,
@@ -26,6 +31,8 @@ from reprise.evaluation import (
 )
 from reprise.files import replacing
 from reprise.models.language_model import LanguageModel
+from reprise.neural_cache import NeuralCache
+from reprise.params.evaluate import EvaluateParams
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +44,52 @@ COUNTED = ("name", "tokens", "bytes", "words")  # columns that the encode stage 
 @dataclass(frozen=True)
 class SplitResult:
     split: str
-    figures: Figures  # the model's, each baseline's under its name, and who is best
+    figures: Figures  # the model's, each baseline's and variant's under its name, and who is best
     columns: Mapping[str, npt.NDArray[np.generic]]  # a number for each document
+
+
+class Variant(Protocol):
+    """Another way to predict with the same model, whose figures stand beside the model's own."""
+
+    @property
+    def name(self) -> str: ...  # in metrics/evaluate.json
+
+    @property
+    def column(self) -> str: ...  # in documents.parquet
+
+    def settings(self) -> Figures: ...
+
+    def document_nats(
+        self, model: LanguageModel, split: EncodedSplit, device: torch.device
+    ) -> Floats: ...
+
+
+def variants_of(
+    params: EvaluateParams,
+    model: LanguageModel,
+    train: EncodedSplit,
+    scoring: Scoring,
+    device: torch.device,
+) -> list[Variant]:
+    """Those that params.yaml asks for."""
+    variants: list[Variant] = []
+    if params.dynamic:
+        segment = params.dynamic_segment
+        pace = Pace(
+            learning_rate=params.dynamic_learning_rate,
+            decay=params.dynamic_decay,
+            epsilon=params.dynamic_epsilon,
+            segment=segment if model.recurrent else min(segment, scoring.window),
+            window=scoring.window,
+        )
+        variants.append(
+            DynamicEvaluation.prepare(model, train, pace, params.dynamic_train_tokens, device)
+        )
+    if params.cache_tokens:
+        variants.append(
+            NeuralCache(params.cache_tokens, params.cache_weight, params.cache_flatness, scoring)
+        )
+    return variants
 
 
 def check_vocabulary(
@@ -62,8 +113,10 @@ def evaluate_split(
     scoring: Scoring,
     word_ends: WordEnds,
     device: torch.device,
+    variants: Sequence[Variant] = (),
 ) -> SplitResult:
-    """Score all documents of data/encode/<name> with the model and with each baseline."""
+    """Score all documents of data/encode/<name> with the model and with each baseline, and with the
+    model once more in each of the variants; these compete with nobody."""
     split = EncodedSplit.open_in(encoded, name)
     counts = Counts.read(encoded / f"{name}.parquet")
     scores = score_split(model, split, scoring, device, f"evaluate {name}")
@@ -80,15 +133,20 @@ def evaluate_split(
     bits = {MODEL: found["bits_per_byte"]}
     bits |= {baseline_name: found[baseline_name]["bits_per_byte"] for baseline_name in baselines}
     found["best"] = min(bits, key=bits.__getitem__)
-    tell(name, bits)
+    for variant in variants:
+        nats = variant.document_nats(model, split, device)
+        columns[variant.column] = nats
+        found[variant.name] = figures(float(nats.sum()), counts, word_ends) | variant.settings()
+    tell(name, bits, {variant.name: found[variant.name]["bits_per_byte"] for variant in variants})
     return SplitResult(name, found, columns)
 
 
-def tell(split: str, bits_per_byte: Mapping[str, float]) -> None:
-    """Say who wins, and warn where it is not the model."""
+def tell(split: str, bits_per_byte: Mapping[str, float], of_variants: Mapping[str, float]) -> None:
+    """Say who wins, and warn where it is not the model; name what the model's variants give."""
     ranking = sorted(bits_per_byte, key=bits_per_byte.__getitem__)
     table = ", ".join(f"{name} {bits_per_byte[name]:.4f}" for name in ranking)
-    log.info("%s, bits a byte: %s; %s wins", split, table, ranking[0])
+    further = "".join(f"; with {name} {bits:.4f}" for name, bits in of_variants.items())
+    log.info("%s, bits a byte: %s; %s wins%s", split, table, ranking[0], further)
     for name in ranking[: ranking.index(MODEL)]:
         log.warning(
             "%s: the model loses to the baseline %s by %.4f bits a byte",

@@ -93,7 +93,7 @@ def score_split(
     rows = _rows(split, scoring, recurrent=model.recurrent)
     rows = rows.take(np.argsort(-rows.lengths, kind="stable"))
     first = 0
-    with _evaluating(model), Progress(label, split.tokens, "tokens") as progress:
+    with evaluating(model), Progress(label, split.tokens, "tokens") as progress:
         while first < len(rows.start):
             longest = int(rows.lengths[first])
             steps = min(longest, STEPS_ABREAST) if model.recurrent else longest
@@ -141,7 +141,7 @@ def _hidden_states(
         if model.recurrent:
             steps = min(steps, max(1, scoring.batch_tokens // live))
         positions = batch.start[:live, None] + np.arange(done, done + steps)  # (B, T)
-        inputs = torch.from_numpy(_inputs(split, positions)).to(device)
+        inputs = torch.from_numpy(inputs_at(split, positions)).to(device)
         hidden, state = model(inputs, state)
         wanted = (positions >= batch.scored[:live, None]) & (positions < batch.stop[:live, None])
         places = torch.from_numpy(np.flatnonzero(wanted)).to(device)
@@ -149,7 +149,26 @@ def _hidden_states(
         done += steps
 
 
-def _inputs(split: EncodedSplit, positions: Indices) -> Indices:
+def hidden_states_in_order(
+    model: LanguageModel, split: EncodedSplit, scoring: Scoring, device: torch.device
+) -> Iterator[tuple[Indices, Tensor]]:
+    """The hidden states that `score_split` scores with, (N, E), at positions (N,) that follow upon
+    those before, from the split's first token to its last; to be called inside `evaluating`."""
+    rows = _rows(split, scoring, recurrent=model.recurrent)
+    first = 0
+    while first < len(rows.start):
+        # Rows that fit in one go are taken together; a longer one, which may come in pieces, alone.
+        longest = np.maximum.accumulate(rows.lengths[first : first + scoring.batch_tokens])
+        fitting = longest * np.arange(1, len(longest) + 1) <= scoring.batch_tokens
+        batch = rows.take(slice(first, first + max(1, int(np.count_nonzero(fitting)))))
+        first += len(batch.start)
+        batch = batch.take(np.argsort(-batch.lengths, kind="stable"))
+        for positions, hidden in _hidden_states(model, split, batch, scoring, device):
+            order = np.argsort(positions)
+            yield positions[order], hidden[torch.from_numpy(order).to(hidden.device)]
+
+
+def inputs_at(split: EncodedSplit, positions: Indices) -> Indices:
     """The token before each position; past the split's end anything, since it is not scored."""
     before = np.clip(positions - 1, 0, split.tokens - 1)
     return np.where(positions > 0, split.ids[before], split.boundary).astype(np.int64)
@@ -173,8 +192,20 @@ def _add(
         np.add.at(scores.top5, documents, (likelier < 5).astype(np.int64))
 
 
+def token_nats(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Hidden states (N, E) and the ids (N,) they should predict -> -ln p of each, (N,) float32."""
+    rows = model.head.rows_at_once
+    nats = torch.empty(len(targets), device=hidden.device)
+    for begin in range(0, len(targets), rows):
+        piece = slice(begin, begin + rows)
+        logits = model.head.logits(hidden[piece])  # (n, V)
+        of_target = logits.gather(1, targets[piece, None]).squeeze(1)
+        nats[piece] = logits.logsumexp(1) - of_target
+    return nats
+
+
 @contextmanager
-def _evaluating(model: LanguageModel) -> Iterator[None]:
+def evaluating(model: LanguageModel) -> Iterator[None]:
     """No dropout and no gradients inside; the model's mode is as before afterwards."""
     was_training = model.training
     model.eval()

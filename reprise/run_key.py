@@ -7,20 +7,25 @@ from typing import Any
 
 from reprise.files import canonical_json, sha256_of
 from reprise.machine import Machine
-from reprise.source import code_hash
+from reprise.source import ROOT, code_hash
 
 DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance once in a million
 
 
 def run_key(
-    settings: Mapping[str, Any], inputs: Mapping[str, str], machine: Machine, module: str
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    machine: Machine,
+    module: str,
+    root: Path = ROOT,
 ) -> str:
-    """From settings, hashes of the inputs, the kind of machine, and the code of `module`."""
+    """From settings, hashes of the inputs, the kind of machine, and the code of `module` in the
+    project at `root`."""
     decides = {
         "settings": settings,
         "inputs": inputs,
         "machine": machine.as_dict(),
-        "code": code_hash(module),
+        "code": code_hash(module, root),
     }
     return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:DIGITS]
 

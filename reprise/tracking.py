@@ -167,11 +167,7 @@ class Tracker:
         continues: bool,
     ) -> None:
         client, experiment_id = _connect(settings.experiment)
-        runs = client.search_runs(
-            [experiment_id],
-            filter_string=f"tags.`{RUN_KEY_TAG}` = '{run_key}'",
-            order_by=["attributes.start_time DESC"],
-        )
+        runs = _runs_of(client, experiment_id, run_key)
         texts = _param_texts(params)
         fitting = [run for run in runs if _takes_up(run, texts, continues)]
         if fitting:
@@ -277,7 +273,8 @@ def flat(data: Mapping[str, Any], separator: str) -> dict[str, Any]:
 
 def figures_of(data: Mapping[str, Any]) -> dict[str, float]:
     """What a chart is worth having of, in metrics/evaluate.json: the model's figures, and of each
-    baseline the one that any two runs can be compared by.
+    baseline, of dynamic evaluation and of the neural cache the one that any two runs can be
+    compared by.
 
     {"test": {"perplexity_per_token": 9, "tokens": 80, "unigram": {"bits_per_byte": 3}}} ->
     {"test/perplexity_per_token": 9, "test/unigram_bits_per_byte": 3}
@@ -303,15 +300,51 @@ def runs_page(address: str, experiment: str) -> str:
     try:
         _, experiment_id = _connect(experiment)
     except _store_failures() as error:
-        raise PipelineError(
-            f"MLflow at {_without_password(tracking_uri())}: {_root_cause(error)}; start the "
-            "server, or correct MLFLOW_TRACKING_URI"
-        ) from None
+        raise _unusable(error) from None
     return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+
+
+def tags_of_runs(experiment: str, run_key: str) -> dict[str, dict[str, str]]:
+    """The tags of all runs of the key, by their ids; PipelineError where the store cannot be used.
+
+    A store or an experiment that is not there has no runs, and is not made.
+    """
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return {}
+    try:
+        client, _ = _open_store()
+        found = client.get_experiment_by_name(experiment)
+        runs = _runs_of(client, found.experiment_id, run_key) if found else []
+    except _store_failures() as error:
+        raise _unusable(error) from None
+    return {run.info.run_id: run.data.tags for run in runs}
+
+
+def _unusable(error: BaseException) -> PipelineError:
+    return PipelineError(
+        f"MLflow at {_without_password(tracking_uri())}: {_root_cause(error)}; start the "
+        "server, or correct MLFLOW_TRACKING_URI"
+    )
+
+
+def _runs_of(client: "MlflowClient", experiment_id: str, run_key: str) -> "list[Run]":
+    """The newest first."""
+    return client.search_runs(
+        [experiment_id],
+        filter_string=f"tags.`{RUN_KEY_TAG}` = '{run_key}'",
+        order_by=["attributes.start_time DESC"],
+    )
 
 
 def _connect(experiment: str) -> tuple["MlflowClient", str]:
     """A client, and the id of the experiment, which is made where there is none."""
+    client, artifacts = _open_store()
+    return client, _experiment_id(client, experiment, artifacts)
+
+
+def _open_store() -> tuple["MlflowClient", str | None]:
+    """A client, and the URI of the files' place; None leaves it to the server."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -323,8 +356,7 @@ def _connect(experiment: str) -> tuple["MlflowClient", str]:
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         artifacts = (database.parent / "mlartifacts").as_uri()
         _make_database(database, artifacts)
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    return client, _experiment_id(client, experiment, artifacts)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri), artifacts
 
 
 def _make_database(database: Path, artifacts: str) -> None:

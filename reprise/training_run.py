@@ -38,15 +38,12 @@ class TrainingRun:
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
         """Ready for the next step: the first, or the one after the newest whole checkpoint."""
+        model_params.check_window("train.sequence_length", params.sequence_length)
         machine = resolve(params, model_params)
         fabric = fabric_for(machine)
         vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
         split = EncodedSplit.open_in(encoded, "train")
-        inputs = input_hashes(
-            **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
-            **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
-            vocabulary=encoded / "vocabulary.json",
-        )
+        inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
         key = run_key(chosen, inputs, machine, "stages.train")
         torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
@@ -160,6 +157,15 @@ class TrainingRun:
                 "run %s was run before: %s", self.key, "the same bytes" if same else "OTHER BYTES"
             )
         write_json(self._delivery, delivery)
+
+
+def input_paths(encoded: Path) -> dict[str, Path]:
+    """All that training reads, by its name in model.json."""
+    return {
+        **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
+        **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
+        "vocabulary": encoded / "vocabulary.json",
+    }
 
 
 def run_name(model: ModelParams, train: TrainParams) -> str:

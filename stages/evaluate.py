@@ -5,7 +5,8 @@ in   data/train/model.safetensors, model.json       the network and its settings
      data/encode/vocabulary.json                    number of pieces, and the boundary's id
      metrics/train.csv                              for a run in MLflow that lacks its curves
      data/tokenize/tokenizer.model                  for the samples' text
-out  data/evaluate/documents.parquet                nats of each document, model's and baselines'
+out  data/evaluate/documents.parquet                nats of each document, model's and baselines',
+                                                    and, if wanted, dynamic and cached
      data/evaluate/samples.txt                      what the model makes of the prompts
      metrics/evaluate.json                          figures of valid and test, and who wins
 """
@@ -34,7 +35,7 @@ def main(
 ) -> None:
     """Score the model on valid and test beside its baselines, and let it write."""
     from reprise.baselines import Baseline, KneserNey, Unigram
-    from reprise.contest import check_vocabulary, evaluate_split, write_documents
+    from reprise.contest import check_vocabulary, evaluate_split, variants_of, write_documents
     from reprise.dataset import EncodedSplit
     from reprise.evaluation import Scoring
     from reprise.files import read_json, write_json, write_text
@@ -42,6 +43,7 @@ def main(
     from reprise.model_files import load_model
     from reprise.params.evaluate import EvaluateParams
     from reprise.params.loading import load_section, read_params
+    from reprise.params.model import ModelParams
     from reprise.params.run import RunParams
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
@@ -53,6 +55,9 @@ def main(
     vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
     check_vocabulary(train, vocabulary_size, settings)
+    learned = settings["settings"]
+    window, stride = params.window_and_stride(learned["train"]["sequence_length"])
+    ModelParams.model_validate(learned["model"]).check_window("evaluate.window", window)
     device = scoring_device(settings["machine"]["device"], settings["machine"]["threads"])
     network.to(device)
 
@@ -62,10 +67,12 @@ def main(
             train, vocabulary_size, order=params.baseline_order, max_tokens=params.baseline_tokens
         ),
     }
-    window, stride = params.window_and_stride(settings["settings"]["train"]["sequence_length"])
     scoring = Scoring(params.context, window, stride, params.batch_tokens)
+    variants = variants_of(params, network, train, scoring, device)
     results = [
-        evaluate_split(name, encoded, network, baselines, scoring, params.word_ends, device)
+        evaluate_split(
+            name, encoded, network, baselines, scoring, params.word_ends, device, variants
+        )
         for name in ("valid", "test")
     ]
     write_documents(out / "documents.parquet", encoded, results)

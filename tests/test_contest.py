@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,26 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers import model_params
+from project import ROOT
 
 from reprise import contest
 from reprise.baselines import KneserNey, Unigram
-from reprise.contest import SplitResult, check_vocabulary, evaluate_split, tell, write_documents
+from reprise.contest import (
+    SplitResult,
+    Variant,
+    check_vocabulary,
+    evaluate_split,
+    tell,
+    variants_of,
+    write_documents,
+)
 from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
 from reprise.evaluation import Scoring
 from reprise.files import write_json
 from reprise.models import LanguageModel, build_model
+from reprise.params.evaluate import EvaluateParams
+from reprise.params.loading import load_section
 
 torch.set_num_threads(1)
 
@@ -60,14 +72,16 @@ def even_model() -> LanguageModel:
     return model
 
 
-def evaluated(folder: Path, name: str) -> SplitResult:
+def evaluated(folder: Path, name: str, variants: Sequence[Variant] = ()) -> SplitResult:
     train = EncodedSplit.open_in(folder, "train")
     baselines = {
         "unigram": Unigram.count(train, VOCABULARY_SIZE),
         "kneser_ney": KneserNey.count(train, VOCABULARY_SIZE, order=2, max_tokens=9),
     }
     device = torch.device("cpu")
-    return evaluate_split(name, folder, even_model(), baselines, SCORING, "document", device)
+    return evaluate_split(
+        name, folder, even_model(), baselines, SCORING, "document", device, variants
+    )
 
 
 @pytest.fixture
@@ -98,7 +112,7 @@ def test_a_model_can_win(encoded: Path) -> None:
 
 def test_losing_is_said_and_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        tell("test", {"model": 1.62, "unigram": 2.8, "kneser_ney": 1.3})
+        tell("test", {"model": 1.62, "unigram": 2.8, "kneser_ney": 1.3}, {})
     assert [(record.levelname, record.message) for record in caplog.records] == [
         (
             "INFO",
@@ -110,10 +124,84 @@ def test_losing_is_said_and_warned_of(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_winning_is_said_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        tell("test", {"model": 1.1, "unigram": 2.8, "kneser_ney": 1.3})
+        tell("test", {"model": 1.1, "unigram": 2.8, "kneser_ney": 1.3}, {})
     assert [record.message for record in caplog.records] == [
         "test, bits a byte: model 1.1000, kneser_ney 1.3000, unigram 2.8000; model wins"
     ]
+
+
+def test_variants_are_named_and_win_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        variants = {"dynamic_evaluation": 1.04, "neural_cache": 1.05}
+        tell("test", {"model": 1.1, "unigram": 2.8}, variants)
+    assert [record.message for record in caplog.records] == [
+        "test, bits a byte: model 1.1000, unigram 2.8000; model wins; "
+        "with dynamic_evaluation 1.0400; with neural_cache 1.0500"
+    ]
+
+
+class Surest:
+    """Knows every token."""
+
+    name, column = "surest", "surest_nats"
+
+    def settings(self) -> dict[str, int]:
+        return {"knowledge": 9}
+
+    def document_nats(
+        self, model: LanguageModel, split: EncodedSplit, device: torch.device
+    ) -> np.ndarray:
+        return np.zeros(split.documents)
+
+
+def test_a_variant_stands_beside_the_model_and_changes_none_of_its_figures(encoded: Path) -> None:
+    plain, varied = evaluated(encoded, "valid"), evaluated(encoded, "valid", [Surest()])
+    assert varied.figures.pop("surest") == {
+        "nats_per_token": 0.0,
+        "bits_per_byte": 0.0,
+        "perplexity_per_token": 1.0,
+        "perplexity_per_word": 1.0,
+        "knowledge": 9,
+    }
+    assert varied.figures == plain.figures
+    assert varied.figures["best"] == "kneser_ney"
+    assert set(varied.columns) - set(plain.columns) == {"surest_nats"}
+
+
+def test_only_the_variants_that_are_asked_for_are_made(encoded: Path) -> None:
+    params = load_section(ROOT / "params.yaml", EvaluateParams)
+    train = EncodedSplit.open_in(encoded, "train")
+
+    def made(scoring: Scoring = SCORING, **changes: object) -> list[Variant]:
+        changed = params.model_copy(update=changes)
+        return variants_of(changed, even_model(), train, scoring, torch.device("cpu"))
+
+    assert made() == []
+    (dynamic,) = made(dynamic=True, dynamic_learning_rate=0.5, dynamic_train_tokens=9)
+    assert dynamic.settings() == {
+        "context": "stream",
+        "learning_rate": 0.5,
+        "decay": 0.02,
+        "epsilon": 0.002,
+        "segment": 64,
+        "train_tokens": 9,
+    }
+    (cache,) = made(cache_tokens=7)
+    assert cache.settings() == {"tokens": 7, "weight": 0.1, "flatness": 0.3}
+    assert [variant.name for variant in made(dynamic=True, cache_tokens=7)] == [
+        "dynamic_evaluation",
+        "neural_cache",
+    ]
+
+
+def test_a_transformers_segment_is_no_longer_than_its_window(encoded: Path) -> None:
+    params = load_section(ROOT / "params.yaml", EvaluateParams)
+    changed = params.model_copy(update={"dynamic": True, "dynamic_segment": 40})
+    train = EncodedSplit.open_in(encoded, "train")
+    for architecture, segment in (("transformer", 16), ("lstm", 40)):
+        model = build_model(model_params(architecture=architecture), VOCABULARY_SIZE)
+        (dynamic,) = variants_of(changed, model, train, SCORING, torch.device("cpu"))
+        assert dynamic.settings()["segment"] == segment
 
 
 def test_the_table_has_a_row_for_each_document_and_sums_to_the_figures(

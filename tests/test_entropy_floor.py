@@ -112,7 +112,7 @@ def test_the_entropy_rate_is_the_mean_surprise_of_a_long_text(source: Source) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
 def test_each_network_comes_within_three_percent_of_the_rate_and_never_below(
     architecture: str, source: Source, project: Project
 ) -> None:
@@ -124,7 +124,7 @@ def test_each_network_comes_within_three_percent_of_the_rate_and_never_below(
                 "architecture": architecture,
                 "embedding_size": 32,
                 "hidden_size": 32,
-                "layers": 2 if architecture == "transformer" else 1,
+                "layers": 2 if architecture in ("transformer", "gpt2") else 1,
                 "heads": 2,
                 "feedforward_size": 64,
                 "input_dropout": 0.0,

@@ -151,6 +151,28 @@ def test_the_batch_changes_no_figure(project: Path) -> None:
     )
 
 
+def test_dynamic_evaluation_and_the_neural_cache_add_figures_and_change_none(
+    project: Path,
+) -> None:
+    run()
+    plain, samples = json.loads(outputs()["evaluate.json"]), outputs()["samples.txt"]
+    write_params(project, dynamic=True, cache_tokens=20)
+    assert run().exit_code == 0
+    varied = json.loads(outputs()["evaluate.json"])
+    table = pq.read_table("data/evaluate/documents.parquet").to_pydict()
+    for split, rows in (("valid", slice(0, 2)), ("test", slice(2, 4))):
+        for name, column in (
+            ("dynamic_evaluation", "dynamic_nats"),
+            ("neural_cache", "cache_nats"),
+        ):
+            figures = varied[split].pop(name)
+            nats = sum(table[column][rows]) / plain[split]["tokens"]
+            assert figures["nats_per_token"] == pytest.approx(nats, abs=1e-6)
+            assert figures["bits_per_byte"] != plain[split]["bits_per_byte"]
+    assert varied == plain
+    assert outputs()["samples.txt"] == samples
+
+
 def test_words_may_end_with_lines(project: Path) -> None:
     write_params(project, word_ends="line")
     run()
@@ -175,3 +197,24 @@ def test_text_of_another_vocabulary_is_refused_before_anything_is_written() -> N
     assert result.exit_code == 1
     assert "the encoded text has 5,000 and 1; run `dvc repro`" in result.stderr
     assert not Path("data/evaluate").exists()
+
+
+def test_a_window_above_the_positions_is_refused_before_anything_is_written(project: Path) -> None:
+    weights_path, settings_path = (
+        Path("data/train") / name for name in ("model.safetensors", "model.json")
+    )
+    model = model_params(architecture="gpt2", positions=16)
+    settings = json.loads(settings_path.read_text(encoding="utf-8"))
+    settings["settings"]["model"] = model.model_dump()
+    weights = weights_of(build_model(model, settings["vocabulary_size"]))
+    save_model(weights_path, settings_path, weights, settings)
+    write_params(project, window=17)
+    result = run()
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: evaluate.window: found 17, allowed: up to model.positions 16; "
+        "lower the one, or raise the other and train anew"
+    ]
+    assert not Path("data/evaluate").exists()
+    write_params(project, window=16)
+    assert run().exit_code == 0

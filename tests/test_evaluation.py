@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 BOUNDARY = 1
 VOCABULARY_SIZE = 23
 CPU = torch.device("cpu")
-ARCHITECTURES = ["rnn", "gru", "lstm", "transformer"]
+ARCHITECTURES = ["rnn", "gru", "lstm", "transformer", "gpt2"]
 
 
 def small_model(architecture: str, *, dropout: float = 0.0) -> LanguageModel:

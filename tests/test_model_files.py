@@ -22,7 +22,7 @@ def saved(folder: Path, architecture: str = "lstm") -> tuple[Path, Path, torch.n
     return *paths, model
 
 
-@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
 def test_a_saved_model_comes_back_equal_and_ready_to_score(
     tmp_path: Path, architecture: str
 ) -> None:

@@ -11,7 +11,7 @@ from reprise.models import LanguageModel, build_model
 from reprise.models.head import Head
 from reprise.models.language_model import select_rows
 
-ARCHITECTURES = ["rnn", "gru", "lstm", "transformer"]
+ARCHITECTURES = ["rnn", "gru", "lstm", "transformer", "gpt2"]
 
 
 def make(architecture: str, size: int = 16, layers: int = 2, **changes: object) -> LanguageModel:

@@ -33,7 +33,7 @@ def test_settings_inputs_machine_and_code_each_change_it(monkeypatch: pytest.Mon
             {"torch": "2.12.0"},
         )),
     }  # fmt: skip
-    monkeypatch.setattr("reprise.run_key.code_hash", lambda module: "other code")
+    monkeypatch.setattr("reprise.run_key.code_hash", lambda module, root: "other code")
     keys.add(key())
     assert len(keys) == 9
 

@@ -102,7 +102,7 @@ def test_draws_follow_the_distribution() -> None:
     assert chi_square < 16.27  # 3 degrees of freedom, exceeded once in 1,000
 
 
-@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
 @pytest.mark.parametrize("window", [100, 8, 1])
 def test_temperature_0_takes_the_likeliest_token_of_the_text_read_anew(
     architecture: str, window: int

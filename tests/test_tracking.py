@@ -518,13 +518,18 @@ def test_nested_settings_become_dotted_names() -> None:
     assert flat(nested, ".") == {"a.b.c": 1, "a.d": [1, 2], "e": "x"}
 
 
-def test_figures_are_the_models_and_one_of_each_baseline_in_a_group_for_each_split() -> None:
-    text = """{"device": "cpu", "valid": {"bits_per_byte": 2.0},
+def test_figures_are_the_models_and_one_of_each_other_in_a_group_for_each_split() -> None:
+    text = """{"device": "cpu",
+               "valid": {"bits_per_byte": 2.0,
+                         "dynamic_evaluation": {"bits_per_byte": 1.8, "decay": 0.02},
+                         "neural_cache": {"bits_per_byte": 1.9, "weight": 0.1}},
                "test": {"unigram": {"bits_per_byte": 2.5, "order": 1}, "words": 3, "best": "model",
                         "bits_per_byte": 1.5, "context": "stream"}}"""
     expected = {
         "test/bits_per_byte": 1.5,
         "test/unigram_bits_per_byte": 2.5,
         "valid/bits_per_byte": 2.0,
+        "valid/dynamic_evaluation_bits_per_byte": 1.8,
+        "valid/neural_cache_bits_per_byte": 1.9,
     }
     assert figures_of(json.loads(text)) == expected

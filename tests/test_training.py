@@ -22,7 +22,7 @@ def weights(training: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
 def test_stopped_after_any_step_and_resumed_equals_unbroken(
     architecture: str, optimizer: str, precision: str
 ) -> None:

@@ -83,10 +83,10 @@ class RecurrentLayer(nn.Module):
             True,
             1,
             0.0,
-            self.training,
+            torch.is_grad_enabled(),
             False,
             True,
-        )  # biases, layers, dropout, ..., B first
+        )  # biases, layers, dropout, gradients wanted, both directions, B first
         if self.kind == "lstm":
             outputs, *last = torch.lstm(inputs, first, weights, *options)
         else:

@@ -16,6 +16,15 @@ class EvaluateParams(Section):
     word_ends: Literal["document", "line"]
     baseline_order: int = Field(ge=1, le=6)
     baseline_tokens: int = Field(ge=1, le=2_000_000_000)
+    dynamic: bool
+    dynamic_learning_rate: float = Field(ge=0)
+    dynamic_decay: float = Field(ge=0, le=1)
+    dynamic_epsilon: float = Field(gt=0)
+    dynamic_segment: int = Field(ge=1)
+    dynamic_train_tokens: int = Field(ge=1)
+    cache_tokens: int = Field(ge=0)
+    cache_weight: float = Field(ge=0, lt=1)
+    cache_flatness: float = Field(ge=0)
     prompts: Texts
     sample_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reprise.errors import PipelineError
 from reprise.params.base import AutoOrWholeNumber, Section, WholeNumber
 
 WholeNumbers = Annotated[tuple[WholeNumber, ...], Field(strict=False)]  # YAML has lists
@@ -52,6 +53,19 @@ class ModelParams(Section):
         """Numbers in a hidden state as the head sees it."""
         return self.embedding_size if self.tie_weights else self.hidden_sizes[-1]
 
+    @property
+    def groups(self) -> int:
+        """Heads of keys and values; each serves as many heads of queries as the others."""
+        return self.heads if self.key_value_heads == "auto" else self.key_value_heads
+
+    def check_window(self, setting: str, tokens: int) -> None:
+        """PipelineError where `setting` wants more tokens than the network has positions for."""
+        if self.architecture == "gpt2" and tokens > self.positions:
+            raise PipelineError(
+                f"{setting}: found {tokens}, allowed: up to model.positions {self.positions}; "
+                "lower the one, or raise the other and train anew"
+            )
+
     def broken_rules(self) -> Iterator[str]:
         if len(self.hidden_sizes) != self.layers:
             yield f"hidden_size has {len(self.hidden_sizes)} sizes, but layers is {self.layers}"
@@ -86,8 +100,7 @@ class ModelParams(Section):
                 f"hidden_size {self.hidden_size} over heads {self.heads} must be an even whole "
                 "number; rotary positions turn pairs of numbers"
             )
-        groups = self.heads if self.key_value_heads == "auto" else self.key_value_heads
-        if self.heads % groups:
-            yield f"heads {self.heads} must be a multiple of key_value_heads {groups}"
-        if self.architecture == "gpt2" and (groups != self.heads or self.query_key_norm):
+        if self.heads % self.groups:
+            yield f"heads {self.heads} must be a multiple of key_value_heads {self.groups}"
+        if self.architecture == "gpt2" and (self.groups != self.heads or self.query_key_norm):
             yield "gpt2 has key_value_heads auto and query_key_norm false"
