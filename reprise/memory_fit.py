@@ -12,13 +12,15 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from reprise.device_memory import usable_memory
 from reprise.errors import PipelineError
+from reprise.machine import Machine
 from reprise.models import LanguageModel, build_model
 from reprise.optimizers import hidden_matrices
 from reprise.params.model import ModelParams
@@ -28,7 +30,7 @@ from reprise.training import Objective
 FLOAT = 4  # bytes: weights, gradients and all that optimizers keep are in float32
 
 # A Python process with torch, Fabric and MLflow before it does anything, measured on Linux.
-PROCESS_BYTES = 450_000_000
+PROCESS_BYTES = 500_000_000
 # What a drawn segment may be longer than train.sequence_length: five deviations.
 LONGER_SEGMENT = 25  # tokens
 
@@ -133,7 +135,25 @@ def optimizer_bytes(model: nn.Module, params: TrainParams) -> int:
 
 
 class _TooMuchError(Exception):
-    pass
+    """A pass keeps more than it may."""
+
+
+def step_memory(
+    model_params: ModelParams, vocabulary_size: int, params: TrainParams, machine: Machine
+) -> StepMemory:
+    """What a step takes on this machine; a network that is too large by itself is not built.
+
+    It is built for counting alone, with fsdp on the CPU, since a device might not hold it whole.
+    """
+    limit = usable_memory(machine.device, params.devices)
+    state = state_memory(network_shapes(model_params, vocabulary_size), params)
+    memory = StepMemory(machine.device, state, Activations(fixed=0, row=0))
+    if memory.peak(0) > limit:
+        return memory
+    with torch.device("cpu" if params.strategy == "fsdp" else machine.device):
+        model = build_model(model_params, vocabulary_size)
+    left = limit - memory.peak(0)
+    return replace(memory, activations=activation_memory(model, params, machine.precision, left))
 
 
 def activation_memory(
@@ -141,8 +161,8 @@ def activation_memory(
 ) -> Activations:
     """Counted where the model is, in a pass over one row and one over two, which differ by a row.
 
-    A pass ends as soon as it has kept more than `limit` bytes, which the answer then exceeds; so
-    does it where the device has no more memory. Draws random numbers for dropout.
+    A pass ends as soon as it has kept more than `limit` bytes, or where the device has no more
+    memory; the answer then is more than the limit. Draws random numbers for dropout.
     """
     try:
         one, two = (_kept_bytes(model, params, precision, rows, limit) for rows in (1, 2))
@@ -156,47 +176,52 @@ def activation_memory(
 def _kept_bytes(
     model: LanguageModel, params: TrainParams, precision: str, rows: int, limit: int
 ) -> int:
-    device = next(model.parameters()).device
-    length = params.sequence_length + (LONGER_SEGMENT if params.variable_length else 0)
+    """Bytes of the distinct blocks of memory that the pass keeps, its parameters aside."""
     own = {_address(parameter) for parameter in model.parameters()}
-    kept: dict[int, int] = {}
+    seen: set[int] = set()
+    total = 0
 
     def keep(tensor: Tensor) -> Tensor:
-        if (address := _address(tensor)) not in own:
-            kept[address] = tensor.untyped_storage().nbytes()
-            if sum(kept.values()) > limit:
+        nonlocal total
+        if (address := _address(tensor)) not in own and address not in seen:
+            seen.add(address)
+            total += tensor.untyped_storage().nbytes()
+            if total > limit:
                 raise _TooMuchError
         return tensor.detach()  # the tensor itself would keep its own graph alive
 
-    ids = torch.zeros(rows, length, dtype=torch.int64, device=device)
-    was_training = model.training
+    device = next(model.parameters()).device
+    length = params.sequence_length + (LONGER_SEGMENT if params.variable_length else 0)
+    pieces = torch.linspace(0, model.embedding.num_embeddings - 1, length, device=device).long()
+    ids = pieces.repeat(rows, 1)  # (B, T), from all over the vocabulary
     objective = Objective(model, params).train()
-    try:
-        with (
-            torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"),
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        ):
-            graph = objective(ids, ids, None)  # while it lives, no address is used again
-            del graph
-    finally:
-        model.train(was_training)
-    return sum(kept.values())
+    with (
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        graph = objective(ids, ids, None)  # while it lives, no address is used again
+        del graph
+    return total
 
 
 def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def rows_that_fit(memory: StepMemory, params: TrainParams, limit: int) -> int:
-    """The largest divisor of a process's rows whose step stays within `limit` bytes."""
+def rows_at_once(memory: StepMemory, params: TrainParams) -> int:
+    """What train.micro_batch_size says; auto: the largest divisor of a process's rows whose step
+    fits into the memory that may be used. PipelineError where not even one row does."""
+    if params.micro_batch_size != "auto":
+        return params.micro_batch_size
+    limit = usable_memory(memory.device, params.devices)
     of_process = params.batch_size // params.processes
     for rows in range(of_process, 0, -1):
         if of_process % rows == 0 and memory.peak(rows) <= limit:
             return rows
     raise PipelineError(
-        f"train: not even one row at once fits: {in_bytes(memory.peak(1))} are needed, "
-        f"{in_bytes(limit)} of the {memory.device}'s memory may be used: {memory.parts(1)}; "
-        f"{remedies(params, 1)}, or set train.micro_batch_size 1 to try it all the same"
+        f"train: not even one row at once fits: at least {in_bytes(memory.peak(1))} are needed, "
+        f"but of the {memory.device}'s memory {in_bytes(limit)} may be used: {memory.parts(1)}; "
+        f"{remedies(params, 1)}; or try it all the same with train.micro_batch_size 1"
     )
 
 

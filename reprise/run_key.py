@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from reprise.files import canonical_json, sha256_of
-from reprise.machine import Machine
 from reprise.source import ROOT, code_hash
 
 DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance once in a million
@@ -24,7 +23,7 @@ def run_key(
     decides = {
         "settings": settings,
         "inputs": inputs,
-        "machine": machine.as_dict(),
+        "machine": machine,
         "code": code_hash(module, root),
     }
     return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:DIGITS]

@@ -39,6 +39,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
     run = TrainingRun.prepare(params, load_section(params_path, ModelParams), encoded)
     training = run.training
     with (
+        run.out_of_memory_told(),
         StopRequest() as stop,
         Tracker.start(
             load_section(params_path, RunParams),
@@ -74,6 +75,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
                 )
         run.deliver(model, metrics, log)
         tracker.log_curves(log)
+        tracker.log_figures(run.reckoning.tell())
         tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
     report.close(
         read=f"{training.tokens:,} tokens",
