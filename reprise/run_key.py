@@ -14,12 +14,12 @@ DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance on
 def run_key(
     settings: Mapping[str, Any],
     inputs: Mapping[str, str],
-    machine: Machine,
+    machine: Mapping[str, Any],
     module: str,
     root: Path = ROOT,
 ) -> str:
-    """From settings, hashes of the inputs, the kind of machine, and the code of `module` in the
-    project at `root`."""
+    """From settings, hashes of the inputs, what `auto` became on the machine, and the code of
+    `module` in the project at `root`."""
     decides = {
         "settings": settings,
         "inputs": inputs,

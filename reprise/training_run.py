@@ -128,8 +128,8 @@ class TrainingRun:
 
     def _tell(self, machine: Machine, split: EncodedSplit) -> None:
         log.info(
-            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads, %d rows at once; %s tokens, "
-            "seen %.3g times in %d steps",
+            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads, %d rows at once; "
+            "%s tokens, seen %.3g times in %d steps",
             self.key,
             self.settings["name"],
             f"{self.settings['parameters']:,}",
