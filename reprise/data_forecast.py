@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reprise.catalog import FilesEntry, find_entry, is_named
 from reprise.encoding import id_dtype

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from reprise.checkout import main_checkout
 from reprise.data_forecast import data_forecasts, known_sizes, vocabulary_size
 from reprise.device_memory import total_memory
 from reprise.forecast import Forecast, in_time, table
@@ -58,13 +59,18 @@ def preflight(params_path: Path, catalog: Path, metrics: Path) -> Preflight:
         model, train, load_section(params_path, EvaluateParams), machine, pieces, sizes
     )
     forecasts = data_forecasts(tokenize, sizes, pieces) + of_training
-    free = shutil.disk_usage(Path.cwd()).free
+    free = free_disk()
     device, computer = total_memory(machine.device), total_memory("cpu")
     for forecast in forecasts:
         limit = device if forecast.stage == "train" else computer
         refusals += _too_much_memory(forecast, limit, refusals)
     refusals += _too_much_disk(forecasts, free)
     return Preflight(machine, device, computer, free, forecasts, refusals)
+
+
+def free_disk() -> int:
+    """Bytes, where the project lies."""
+    return shutil.disk_usage(main_checkout()).free
 
 
 def _too_much_memory(forecast: Forecast, limit: int, told: list[str]) -> list[str]:

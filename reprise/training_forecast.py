@@ -106,7 +106,7 @@ def _evaluate(
         disk=DOCUMENT_BYTES * sizes.documents_scored,
         seconds=None if scoring is None else scoring * scored * looks,
         parameters=parameters,
-        note="time of scoring alone; memory on the computer",
+        note="time: scoring alone",
     )
 
 
@@ -128,7 +128,9 @@ def _shortest_step(
 ) -> float:
     """Of some steps over so many rows; the first, which prepares kernels, only where time is up."""
     alone = {"devices": 1, "nodes": 1, "strategy": "auto", "batch_size": rows, "averaging": "none"}
-    params = params.model_copy(update=alone | {"max_steps": 1 + TIMED_STEPS, "warmup_steps": 0})
+    params = params.model_copy(
+        update=alone | {"max_steps": 1 + TIMED_STEPS, "schedule": "constant"}
+    )
     training = Training(fabric_for(machine), model, params, rows)
     length = rows * params.sequence_length * (1 + TIMED_STEPS)
     split = _random_split(length, length, model.embedding.num_embeddings)
