@@ -128,9 +128,10 @@ def test_a_network_that_does_not_fit_is_refused_in_a_line_for_each_reason(
     result = told(params_path.parent)
     assert result.exit_code == 1
     assert "\ntrain " in result.stdout
-    memory, disk = result.stderr.splitlines()
+    memory, of_evaluate, disk = result.stderr.splitlines()
     assert memory.startswith("error: train: not even one row at once fits: at least ")
     assert ", but of the cpu's memory " in memory
+    assert of_evaluate.startswith("error: evaluate: ")
     assert disk.startswith("error: train: ")
     assert " TB of disk are needed, " in disk
 
