@@ -9,14 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-LOGITS_AT_ONCE = 4_000_000  # numbers: 16 MB in float32, of the order of a processor's cache
+LOGITS_AT_ONCE = 16_000_000  # numbers: 64 MB in float32; with fewer, products of few rows are slow
 
 
 class Head(nn.Module):
-    """The last layer, logits = hidden @ weight.T + bias, and the cross-entropy after it."""
+    """The last layer, logits = hidden @ weight.T + bias, and the cross-entropy after it.
 
-    def __init__(self, vocabulary_size: int, size: int) -> None:
+    With a soft cap c, c tanh(logits / c) stands for the logits: Gemma 2, 2408.00118, section 2.
+    """
+
+    def __init__(self, vocabulary_size: int, size: int, soft_cap: float = 0.0) -> None:
         super().__init__()
+        self.soft_cap = soft_cap  # 0: none
         self.weight = nn.Parameter(torch.empty(vocabulary_size, size))
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
         nn.init.normal_(self.weight, std=size**-0.5)
@@ -28,13 +32,14 @@ class Head(nn.Module):
         """
         hidden = hidden.reshape(-1, hidden.shape[-1])
         total: Tensor = _SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, self.weight, self.bias, targets.reshape(-1)
+            hidden, self.weight, self.bias, targets.reshape(-1), self.soft_cap
         )
         return total
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden (N, E) -> logits (N, V) in float32; the caller keeps N small."""
-        return nn.functional.linear(hidden, self.weight, self.bias).float()
+        logits = nn.functional.linear(hidden, self.weight, self.bias).float()
+        return cap_(logits, self.soft_cap) if self.soft_cap else logits
 
     @property
     def rows_at_once(self) -> int:
@@ -45,41 +50,65 @@ def _rows_at_once(vocabulary_size: int) -> int:
     return max(1, LOGITS_AT_ONCE // vocabulary_size)
 
 
+def cap_(logits: Tensor, soft_cap: float) -> Tensor:
+    """In place: near 0 as they are, never beyond the cap."""
+    return logits.div_(soft_cap).tanh_().mul_(soft_cap)
+
+
 class _SummedCrossEntropy(torch.autograd.Function):
     """Computes the gradients on the way forward, while each piece's logits are at hand."""
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
+        ctx: FunctionCtx,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        soft_cap: float,
     ) -> Tensor:
         device = hidden.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        rows = _rows_at_once(len(bias))
+        rows = min(_rows_at_once(len(bias)), len(hidden))
         needs_gradient = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
+        all_count = bool((targets >= 0).all())
         with torch.autocast(device, enabled=False):
             hidden_low, weight_low, bias_low = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
             total = torch.zeros((), device=hidden.device, dtype=torch.float32)
+            buffer = hidden_low.new_empty(rows, len(bias))
             if needs_gradient:
                 hidden_gradient = torch.empty_like(hidden_low)
-                weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+                weight_gradient = torch.empty_like(weight, dtype=torch.float32)
                 bias_gradient = torch.zeros_like(bias, dtype=torch.float32)
             for start in range(0, len(hidden), rows):
                 piece = slice(start, start + rows)
-                target = targets[piece].clamp(min=0).unsqueeze(1)  # (n, 1)
-                counts = (targets[piece] >= 0).unsqueeze(1)  # (n, 1)
-                logits = torch.addmm(bias_low, hidden_low[piece], weight_low.t()).float()
-                log_p = torch.log_softmax(logits, dim=1)  # (n, V)
-                total -= (log_p.gather(1, target) * counts).sum()
+                seen, wanted = hidden_low[piece], targets[piece]  # (n, E), (n,)
+                target = wanted.clamp(min=0).unsqueeze(1)  # (n, 1)
+                logits = torch.addmm(bias_low, seen, weight_low.t(), out=buffer[: len(seen)])
+                logits = logits.float()
+                slope = _cap_and_slope_(logits, soft_cap) if soft_cap else None
+                log_p = torch.log_softmax(logits, dim=1, out=logits)  # (n, V)
+                of_target = log_p.gather(1, target)
+                total -= (of_target if all_count else of_target * (wanted >= 0)[:, None]).sum()
                 if not needs_gradient:
                     continue
                 gradient = log_p.exp_()  # of the logits: p - one at the target
                 gradient.scatter_add_(1, target, torch.full_like(target, -1, dtype=logits.dtype))
-                gradient *= counts
+                if not all_count:
+                    gradient *= (wanted >= 0)[:, None]
+                if slope is not None:
+                    gradient *= slope
                 bias_gradient += gradient.sum(0)
                 low = gradient.to(dtype)
                 torch.mm(low, weight_low, out=hidden_gradient[piece])
-                weight_gradient += low.t() @ hidden_low[piece]
+                if dtype == torch.float32:
+                    beta = 1.0 if start else 0.0  # at first what is there counts nothing
+                    weight_gradient.addmm_(low.t(), seen, beta=beta)
+                elif start:
+                    weight_gradient += low.t() @ seen
+                else:
+                    weight_gradient.copy_(low.t() @ seen)
         if needs_gradient:
             ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
         return total
@@ -89,8 +118,17 @@ class _SummedCrossEntropy(torch.autograd.Function):
         hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
         (scale,) = outer
         return (
-            hidden_gradient * scale.to(hidden_gradient.dtype),
-            weight_gradient * scale,
-            bias_gradient * scale,
+            hidden_gradient.mul_(scale.to(hidden_gradient.dtype)),  # nobody else has them
+            weight_gradient.mul_(scale),
+            bias_gradient.mul_(scale),
+            None,
             None,
         )
+
+
+def _cap_and_slope_(logits: Tensor, soft_cap: float) -> Tensor:
+    """Caps the logits in place; the derivative of the capped by the free ones, 1 - tanh^2."""
+    squashed = logits.div_(soft_cap).tanh_()
+    slope = torch.addcmul(squashed.new_ones(()), squashed, squashed, value=-1)
+    logits.mul_(soft_cap)
+    return slope

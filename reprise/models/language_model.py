@@ -40,7 +40,7 @@ class LanguageModel(nn.Module):
         self.projection: nn.Module = nn.Identity()
         if params.tie_weights and embedding_size != hidden_size:
             self.projection = nn.Linear(hidden_size, embedding_size)
-        self.head = Head(vocabulary_size, params.head_size)
+        self.head = Head(vocabulary_size, params.head_size, params.logit_soft_cap)
         if params.tie_weights:
             self.head.weight = cast(nn.Parameter, self.embedding.weight)
 
