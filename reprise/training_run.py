@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,10 +16,12 @@ from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
 from reprise.machine import Machine, fabric_for, resolve
+from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
 from reprise.models import build_model
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
+from reprise.reckoning import Reckoning
 from reprise.run_key import input_hashes, run_key
 from reprise.training import NotFiniteError, Step, Training, rows_as_csv, step_seed
 
@@ -41,6 +44,7 @@ class TrainingRun:
     batches: Batches
     checkpoints: CheckpointFolder
     lock: FileLock | None  # held until the process ends, the first of several
+    reckoning: Reckoning
 
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
@@ -53,14 +57,17 @@ class TrainingRun:
         split = EncodedSplit.open_in(encoded, "train")
         inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
-        key = run_key(chosen, inputs, machine, "stages.train")
+        memory = step_memory(model_params, vocabulary_size, params, machine)
+        rows = rows_at_once(memory, params)
+        resolved = machine.as_dict() | {"micro_batch_size": rows}
+        key = run_key(chosen, inputs, resolved, "stages.train")
         torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
         model = build_model(model_params, vocabulary_size)
         settings = {
             "run_key": key,
             "name": run_name(model_params, params),
             "settings": chosen,
-            "machine": machine.as_dict(),
+            "machine": resolved,
             "inputs": inputs,
             "vocabulary_size": vocabulary_size,
             "boundary": split.boundary,
@@ -71,20 +78,29 @@ class TrainingRun:
             key=key,
             settings=settings,
             processes=[{"from_step": 0, **processes.as_dict()}],
-            training=Training(fabric, model, params, params.batch_size),
+            training=Training(fabric, model, params, rows),
             batches=batches_for(params, split, recurrent=model.recurrent),
             checkpoints=checkpoints,
             lock=checkpoints.lock() if fabric.is_global_zero else None,
+            reckoning=Reckoning(
+                memory, rows, params, EncodedSplit.open_in(encoded, "valid").tokens
+            ),
         )
         run._tell(machine, processes, split)
-        run._resume()
+        with run.out_of_memory_told():
+            run._resume()
         return run
+
+    def out_of_memory_told(self) -> AbstractContextManager[None]:
+        """Inside, running out of memory is one line that says what took it."""
+        reckoning = self.reckoning
+        return out_of_memory_told(reckoning.memory, reckoning.params, reckoning.rows)
 
     def steps(self) -> Iterator[Step]:
         """Train to the end; where a step fails and the settings say so, from a checkpoint again."""
         while not self.training.finished:
             try:
-                yield from self.training.steps(self.batches)
+                yield from self.reckoning.timed(self.training.steps(self.batches))
             except NotFiniteError as fault:
                 self.training.roll_back(self._newest(), fault)
 
@@ -98,6 +114,7 @@ class TrainingRun:
             return
         if self.is_first:
             self.checkpoints.save(self.training.step, state)
+            self.reckoning.checkpoints = max(self.reckoning.checkpoints, self.checkpoints.bytes())
 
     @property
     def is_first(self) -> bool:
@@ -133,8 +150,8 @@ class TrainingRun:
 
     def _tell(self, machine: Machine, processes: Processes, split: EncodedSplit) -> None:
         log.info(
-            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads%s; %s tokens, "
-            "seen %.3g times in %d steps",
+            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads%s, %d rows at once; "
+            "%s tokens, seen %.3g times in %d steps",
             self.key,
             self.settings["name"],
             f"{self.settings['parameters']:,}",
@@ -145,6 +162,7 @@ class TrainingRun:
             f" and {processes.count} processes ({processes.strategy})"
             if processes.count > 1
             else "",
+            self.reckoning.rows,
             f"{split.tokens:,}",
             self.batches.epochs(self.training.params.max_steps),
             self.training.params.max_steps,

@@ -58,6 +58,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     run = TrainingRun.prepare(params, load_section(params_path, ModelParams), encoded)
     training = run.training
     with (
+        run.out_of_memory_told(),
         StopRequest() as stop,
         Tracker.start(
             load_section(params_path, RunParams),
@@ -96,6 +97,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
         run.deliver(model, metrics, log)
         if run.is_first:
             tracker.log_curves(log)
+            tracker.log_figures(run.reckoning.tell())
             tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
     report.close(
         read=f"{training.tokens:,} tokens",

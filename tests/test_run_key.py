@@ -14,7 +14,7 @@ INPUTS = {"train_ids": "aa", "valid_ids": "bb"}
 
 
 def key(settings: object = SETTINGS, inputs: object = INPUTS, machine: Machine = MACHINE) -> str:
-    return run_key(settings, inputs, machine, "stages.train")  # type: ignore[arg-type]
+    return run_key(settings, inputs, machine.as_dict(), "stages.train")  # type: ignore[arg-type]
 
 
 def test_order_and_spelling_change_nothing() -> None:
