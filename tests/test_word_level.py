@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_encoding import encode_split
 from test_tokenizer import params
 from test_vocabulary import split_of
 
-from reprise.encoding import encode_split
 from reprise.errors import PipelineError
 from reprise.params.encode import EncodeParams
 from reprise.tokenizer import Tokenizer
