@@ -14,7 +14,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from reprise.errors import PipelineError
-from reprise.wordwise import Encoded, Ids, WordwiseEncoder, is_wordwise
+from reprise.wordwise import Bytes, Encoded, Ids, Places, WordwiseEncoder, is_wordwise
 
 _PROTOCOL: Any = sentencepiece_model_pb2
 
@@ -95,12 +95,13 @@ class Tokenizer:
         """The same for texts that need not become Python's first."""
         if not self._wordwise:
             return self.encode_all(texts.to_pylist())
-        _, offsets, content = texts.buffers()
-        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-        return self._wordwise.encode_bytes(
-            np.frombuffer(content or b"", np.uint8)[starts[0] : starts[-1]],
-            starts.astype(np.int64) - starts[0],
-        )
+        return self._wordwise.encode_bytes(*_bytes_of(texts))
+
+    def uses(self, texts: pa.StringArray) -> npt.NDArray[np.int64]:
+        """(size,): how often each id comes in the texts."""
+        if not self._wordwise:
+            return np.bincount(self.encode_column(texts).ids, minlength=self.size)
+        return self._wordwise.uses(*_bytes_of(texts), self.size)
 
     def _encode_words(self, words: list[str]) -> list[list[int]]:
         if self.type != "word" and max(map(len, words)) <= PART_CHARACTERS:
@@ -169,6 +170,16 @@ def _processor(model: bytes) -> Any:
     if not model:  # SentencePiece would take it for a model that comes later
         raise RuntimeError("no bytes")
     return sentencepiece.SentencePieceProcessor(model_proto=model)
+
+
+def _bytes_of(texts: pa.StringArray) -> tuple[Bytes, Places]:
+    """The texts end to end, and where each begins, with the end of the last."""
+    _, offsets, content = texts.buffers()
+    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return (
+        np.frombuffer(content or b"", np.uint8)[starts[0] : starts[-1]],
+        starts.astype(np.int64) - starts[0],
+    )
 
 
 def escaped(piece: str) -> str:

@@ -95,6 +95,22 @@ class WordwiseEncoder:
             np.concatenate(ids), np.concatenate([*starts_in_ids, np.full(at_end, tokens)])
         )
 
+    def uses(self, content: Bytes, starts: Places, ids: int) -> npt.NDArray[np.int64]:
+        """How often each of so many ids comes in the texts: faster still, nothing is remembered."""
+        found = [
+            _strings(chunk, _word_starts(chunk, inside))
+            for chunk, inside in _chunks(content, starts)
+        ]
+        counted = pa.chunked_array(found, pa.string()).value_counts()
+        words, counts = (counted.field(name) for name in ("values", "counts"))
+        if not len(words):
+            return np.zeros(ids, np.int64)
+        encoded = self._encode(words.to_pylist())
+        of_each = np.repeat(counts.to_numpy(), np.fromiter(map(len, encoded), int, len(encoded)))
+        total = np.zeros(ids, np.int64)
+        np.add.at(total, np.fromiter(chain.from_iterable(encoded), int, len(of_each)), of_each)
+        return total
+
     def _encode_batch(self, chunks: list[tuple[Bytes, Places]]) -> Iterator[Encoded]:
         starts_of_words = [_word_starts(content, starts) for content, starts in chunks]
         words = pa.chunked_array(

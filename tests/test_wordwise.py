@@ -1,8 +1,10 @@
 """Encoding each different word once gives what SentencePiece gives for whole texts."""
 
 import re
+from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +59,13 @@ def test_small_batches_and_a_short_memory_change_no_id(
     same(tokenizer, [*numbers(700), "", *HARD, *TEXTS])
     assert tokenizer._wordwise
     assert len(tokenizer._wordwise._memory.words) < 100
+
+
+def test_uses_are_the_ids_that_whole_texts_give(tokenizer: Tokenizer) -> None:
+    for texts in ([*HARD, *TEXTS, *TEXTS[:9], ""], [""], []):
+        expected = Counter(i for text in texts for i in tokenizer._processor.encode(text))
+        found = tokenizer.uses(pa.array(texts, pa.string()))
+        assert found.tolist() == [expected[i] for i in range(tokenizer.size)]
 
 
 @pytest.mark.parametrize("text", [" a" * 30 + "\n\n\nb c", "abc " * 40, "  é" * 40])
