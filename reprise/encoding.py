@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reprise.arrow import arrow_of
 from reprise.corpus import read_row_group, row_sizes
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
@@ -164,9 +165,9 @@ def _encode_group(task: Task, model: Path, dtype: np.dtype[Any]) -> EncodedGroup
     for row in task.round_trips:
         check_round_trip(tokenizer, names[row].as_py(), texts[row].as_py(), encoded.of(row))
     counts = {
-        "tokens": np.diff(encoded.starts) + 1,
+        "tokens": arrow_of(np.diff(encoded.starts) + 1),
         "bytes": pc.binary_length(texts),
-        "words": word_counts(texts),
+        "words": arrow_of(word_counts(texts)),
         "lines": pc.add(pc.count_substring(texts, "\n"), 1),
     }
     return EncodedGroup(

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reprise.arrow import mask_of, numpy_of
 from reprise.corpus import read_columns
 from reprise.errors import PipelineError
 from reprise.words import Hashes64, mixed
@@ -55,7 +56,7 @@ class _Sample:
     def add(self, texts: pa.StringArray, ranks: Hashes64) -> None:
         inside = ranks <= self._highest
         if inside.any():
-            self.texts.append(texts.filter(pa.array(inside)))
+            self.texts.append(texts.filter(mask_of(inside)))
             self._ranks.append(ranks[inside])
             self._bytes += int(_lengths(self.texts[-1]).sum())
         if self._bytes > 2 * self._most_bytes:
@@ -72,7 +73,7 @@ class _Sample:
         self._highest = ranks[order[fit]] - np.uint64(1)
         inside = [each <= self._highest for each in self._ranks]
         self.texts = [
-            texts.filter(pa.array(kept)) for texts, kept in zip(self.texts, inside, strict=True)
+            texts.filter(mask_of(kept)) for texts, kept in zip(self.texts, inside, strict=True)
         ]
         self._ranks = [each[kept] for each, kept in zip(self._ranks, inside, strict=True)]
         self._bytes = int(total[fit - 1]) if fit else 0
@@ -80,7 +81,7 @@ class _Sample:
 
 def _lengths(texts: pa.StringArray) -> npt.NDArray[np.int64]:
     """UTF-8 bytes of each text."""
-    return pc.binary_length(texts).to_numpy().astype(np.int64)
+    return numpy_of(pc.binary_length(texts)).astype(np.int64)
 
 
 def hashed_places(first: int, count: int, seed: int) -> Hashes64:

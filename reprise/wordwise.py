@@ -19,6 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reprise.arrow import arrow_of, numpy_of
+
 Ids = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
@@ -58,13 +60,13 @@ def is_wordwise(pieces: Collection[str], space_mark: str) -> bool:
 class _Memory:
     """The words encoded so far, and the ids of each."""
 
-    words: pa.StringArray = field(default_factory=lambda: pa.array([], pa.string()))
-    ids: pa.ListArray = field(default_factory=lambda: pa.array([], pa.list_(pa.int32())))
+    words: pa.StringArray = field(default_factory=lambda: pa.nulls(0, pa.string()))
+    ids: pa.ListArray = field(default_factory=lambda: pa.nulls(0, pa.list_(pa.int32())))
 
     def add(self, words: pa.StringArray, encoded: list[list[int]]) -> None:
-        ends = np.cumsum(np.fromiter(map(len, encoded), np.int32, len(encoded)), dtype=np.int32)
-        ids = np.fromiter(chain.from_iterable(encoded), np.int32, int(ends[-1]))
-        of_words = pa.ListArray.from_arrays(np.concatenate([[0], ends]).astype(np.int32), ids)
+        starts = np.fromiter(accumulate(map(len, encoded), initial=0), np.int32, len(encoded) + 1)
+        ids = np.fromiter(chain.from_iterable(encoded), np.int32, int(starts[-1]))
+        of_words = pa.ListArray.from_arrays(arrow_of(starts), arrow_of(ids))
         self.words = pa.concat_arrays([self.words, words])
         self.ids = pa.concat_arrays([self.ids, of_words])
 
@@ -106,7 +108,7 @@ class WordwiseEncoder:
         if not len(words):
             return np.zeros(ids, np.int64)
         encoded = self._encode(words.to_pylist())
-        of_each = np.repeat(counts.to_numpy(), np.fromiter(map(len, encoded), int, len(encoded)))
+        of_each = np.repeat(numpy_of(counts), np.fromiter(map(len, encoded), int, len(encoded)))
         total = np.zeros(ids, np.int64)
         np.add.at(total, np.fromiter(chain.from_iterable(encoded), int, len(of_each)), of_each)
         return total
@@ -122,8 +124,8 @@ class WordwiseEncoder:
             chunks, starts_of_words, words.chunks, strict=True
         ):
             ids = ids_of_words.take(chunk.indices)
-            starts = ids.offsets.to_numpy()[np.searchsorted(of_words, of_texts)]
-            yield Encoded(ids.values.to_numpy(), starts)
+            starts = numpy_of(ids.offsets)[np.searchsorted(of_words, of_texts)]
+            yield Encoded(numpy_of(ids.values), starts)
 
     def _ids_of(self, words: pa.StringArray) -> pa.ListArray:
         """The ids of different words; new ones come into the memory."""

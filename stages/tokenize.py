@@ -29,7 +29,7 @@ def main(params_path: Path, train: Path, valid: Path, out: Path, metrics: Path) 
     from reprise.params.tokenize import TokenizeParams
     from reprise.taken_model import taken_model
     from reprise.tokenizer import Tokenizer
-    from reprise.tokenizer_training import train_tokenizer
+    from reprise.tokenizer_training import TRAINING_THREADS, train_tokenizer
     from reprise.vocabulary import draw_sample, texts_of
     from reprise.vocabulary_report import figures, on_sample, on_valid, report
 
@@ -41,7 +41,7 @@ def main(params_path: Path, train: Path, valid: Path, out: Path, metrics: Path) 
     sample = draw_sample(train, params.sample_bytes, params.seed)
     if params.model_file is None:
         model = train_tokenizer(texts_of(sample), params)
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(model, threads=TRAINING_THREADS)
     of_sample = on_sample(tokenizer, sample)
     of_valid = on_valid(tokenizer, read_columns(valid))
     with replacing(out / "tokenizer.model") as scratch:
