@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reprise.arrow import arrow_of
+from reprise.arrow import arrow_of, numpy_of
 from reprise.corpus import read_row_group, row_sizes
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
@@ -168,7 +168,7 @@ def _encode_group(task: Task, model: Path, dtype: np.dtype[Any]) -> EncodedGroup
         "tokens": arrow_of(np.diff(encoded.starts) + 1),
         "bytes": pc.binary_length(texts),
         "words": arrow_of(word_counts(texts)),
-        "lines": pc.add(pc.count_substring(texts, "\n"), 1),
+        "lines": arrow_of(numpy_of(pc.count_substring(texts, "\n")) + 1),
     }
     return EncodedGroup(
         with_ends(encoded, tokenizer.document_end_id, dtype),

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reprise.arrow import mask_of, numpy_of
 from reprise.tokenizer import SPACE_MARK, Tokenizer, escaped
 from reprise.tokenizer_training import LINE_CHARACTERS, long_lines
 from reprise.word_counts import word_counts
@@ -64,7 +65,7 @@ def on_sample(tokenizer: Tokenizer, sample: pa.ChunkedArray) -> OnSample:
         uses += tokenizer.uses(texts)
         documents += len(texts)
         size += _bytes(texts)
-        long = texts.filter(pc.greater(pc.utf8_length(texts), LINE_CHARACTERS))
+        long = texts.filter(mask_of(numpy_of(pc.utf8_length(texts)) > LINE_CHARACTERS))
         lines_cut += sum(map(long_lines, long.to_pylist()))
     return OnSample(uses, documents, size, lines_cut)
 
