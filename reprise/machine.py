@@ -14,6 +14,7 @@ from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from reprise.distribution import joined_fabric
 from reprise.errors import PipelineError
 from reprise.launching import ALONE, Processes
+from reprise.memory import keep_freed_memory
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 
@@ -49,11 +50,15 @@ def resolve(train: TrainParams, model: ModelParams) -> Machine:
     )
 
 
-def fabric_for(machine: Machine, processes: Processes = ALONE) -> Fabric:
-    """Fabric in this process, with `machine`'s precision, threads and kernels that repeat."""
+def fabric_for(
+    machine: Machine, processes: Processes = ALONE, *, deterministic: bool = True
+) -> Fabric:
+    """Fabric in this process, with `machine`'s precision and threads, and if wanted kernels that
+    repeat (on a CPU all do)."""
+    keep_freed_memory()
     torch.set_num_threads(max(1, machine.threads // processes.devices))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
-    if machine.device == "cuda":
+    if machine.device == "cuda" and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
@@ -62,6 +67,13 @@ def fabric_for(machine: Machine, processes: Processes = ALONE) -> Fabric:
     if machine.device == "xpu":  # Fabric has no accelerator of this name
         return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), precision=precision)
     return Fabric(accelerator=machine.device, devices=1, precision=precision)
+
+
+def compiles(train: TrainParams, model: ModelParams, machine: Machine) -> bool:
+    """Whether torch.compile is used; for recurrent kernels it gains nothing."""
+    if train.compile == "auto":
+        return machine.device == "cuda" and not model.recurrent
+    return train.compile
 
 
 def scoring_device(trained_on: str, threads: int) -> torch.device:

@@ -149,6 +149,9 @@ class Training:
                 optimizer.zero_grad()
             self.step += 1
             self.finished = self.step == params.max_steps
+            spike = not skip and self.spikes.sees(nats / tokens)
+            if spike:
+                log.warning("step %d: the loss jumps to %.3f", self.step, nats / tokens)
             # 7. now and then validate, save and report: the caller's part
             yield Step(
                 self.step,
@@ -157,7 +160,7 @@ class Training:
                 params.learning_rate * fraction,
                 norm,
                 skipped=skip,
-                spike=not skip and self.spikes.sees(nats / tokens),
+                spike=spike,
             )
 
     def _accumulate(self, batch: Batch, tokens: int) -> float:
@@ -234,6 +237,14 @@ class Training:
         self.rows.append(row)
         self.nats_since_row, self.tokens_since_row = 0.0, 0
         return row
+
+    def events(self) -> dict[str, float]:
+        """How often something happened that a person may want to look at."""
+        return {
+            "events/loss_spikes": self.spikes.spikes,
+            "events/skipped_steps": self.skipped,
+            "events/roll_backs": self.roll_backs,
+        }
 
     def valid_nats(self, valid: EncodedSplit) -> float:
         """The loss a token on all of valid, in the precision of training, each document afresh."""

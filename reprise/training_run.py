@@ -15,7 +15,7 @@ from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
-from reprise.machine import Machine, fabric_for, resolve
+from reprise.machine import Machine, compiles, fabric_for, resolve
 from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
 from reprise.models import build_model
@@ -52,7 +52,7 @@ class TrainingRun:
         model_params.check_window("train.sequence_length", params.sequence_length)
         machine = resolve(params, model_params)
         processes = Processes.of(params)
-        fabric = fabric_for(machine, processes)
+        fabric = fabric_for(machine, processes, deterministic=params.deterministic)
         vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
         split = EncodedSplit.open_in(encoded, "train")
         inputs = input_hashes(**input_paths(encoded))
@@ -86,6 +86,8 @@ class TrainingRun:
                 memory, rows, params, EncodedSplit.open_in(encoded, "valid").tokens
             ),
         )
+        if compiles(params, model_params, machine):
+            model.body.compile()  # in place: weights keep their names
         run._tell(machine, processes, split)
         with run.out_of_memory_told():
             run._resume()

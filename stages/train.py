@@ -42,6 +42,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     from reprise.dataset import EncodedSplit
     from reprise.distribution import first_reason
     from reprise.errors import Interrupted
+    from reprise.event_log import EventLog
     from reprise.interruption import StopRequest
     from reprise.params.loading import load_section, read_params
     from reprise.params.model import ModelParams
@@ -70,6 +71,11 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
         )
         if run.is_first
         else Tracker() as tracker,
+        EventLog.start(
+            f"{run.settings['name']} {run.key}",
+            wanted=params.tensorboard and run.is_first,
+            step=training.step,
+        ) as events,
         Progress("train", params.max_steps, "steps") as bar,
     ):
         bar.resume_at(training.step)
@@ -83,8 +89,10 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
                     training.judge(valid_nats)
                 if step.number % params.steps_per_log == 0 or valid_nats is not None:
                     row = training.add_row(step, valid_nats)
-                    rate = {"train/tokens_per_second": throughput.read()}
-                    tracker.log_metrics(curve_points(row) | rate, step.number)
+                    figures = curve_points(row) | training.events()
+                    figures |= {"train/tokens_per_second": throughput.read()}
+                    tracker.log_metrics(figures, step.number)
+                    events.log(figures, step.number)
                 reason = first_reason(training.fabric, stop.reason())
                 if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
                     run.save()
