@@ -1,4 +1,4 @@
-"""Losses and rates as TensorBoard's event files, beside MLflow: .tensorboard/<run name> <run key>/."""
+"""Losses and rates in TensorBoard's event files: .tensorboard/<run name> <run key>/."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

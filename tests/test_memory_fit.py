@@ -297,6 +297,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_a_real_process(architecture: 
 STARVED = """
 import resource
 from pathlib import Path
+import torch
 from reprise.training_run import TrainingRun
 
 save = TrainingRun.save
@@ -304,6 +305,12 @@ def save_and_starve(run):
     save(run)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 30_000_000,) * 2)
+    taken = []  # also what the process has freed and not given back
+    try:
+        while True:
+            taken.append(torch.empty(1 << 20, dtype=torch.uint8))
+    except RuntimeError:
+        run.taken = taken[4:]
 TrainingRun.save = save_and_starve
 
 from stages.train import main
