@@ -309,8 +309,8 @@ def report(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
     click.echo(
         f"{name} ({found['ours'][0]['precision']}): {speeds[0]:,.0f} -> {speeds[1]:,.0f} tokens/s, "
         f"{speeds[1] / speeds[0]:.2f} times; above the start {memory[0]:,.0f} -> "
-        f"{memory[1]:,.0f} MB, {memory[0] / memory[1]:.1f} times less; loss after {COMPARED_STEPS} steps "
-        f"{losses[0]:.4f} and {losses[1]:.4f}"
+        f"{memory[1]:,.0f} MB, {memory[0] / memory[1]:.1f} times less; "
+        f"loss after {COMPARED_STEPS} steps {losses[0]:.4f} and {losses[1]:.4f}"
     )
 
 

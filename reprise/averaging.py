@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reprise.cut_tensors import cut_like, whole
 from reprise.params.train import TrainParams
 
 
@@ -69,12 +70,13 @@ class WeightAverage:
             self._set(own)
 
     def state(self) -> dict[str, Any]:
-        return {"values": self.values, "count": self.count, "losses": self.losses}
+        values = [whole(value) for value in self.values]
+        return {"values": values, "count": self.count, "losses": self.losses}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.count, self.losses = state["count"], state["losses"]
-        device = next(self.model.parameters()).device
-        self.values = [value.to(device) for value in state["values"]]
+        pairs = zip(state["values"], self._weights(), strict=False)  # no values before it starts
+        self.values = [cut_like(value.to(weight.device), weight) for value, weight in pairs]
 
     def _start(self) -> None:
         self.values = [weight.clone() for weight in self._weights()]

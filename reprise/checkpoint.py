@@ -69,6 +69,10 @@ class CheckpointFolder:
         for step in self._steps()[: -keep or None]:
             self._path(step).unlink(missing_ok=True)
 
+    def bytes(self) -> int:
+        """On the disk, of all that are there."""
+        return sum(self._path(step).stat().st_size for step in self._steps())
+
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}.checkpoint"
 

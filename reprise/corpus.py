@@ -86,7 +86,15 @@ def read_row_group(path: Path, group: int) -> pa.Table:
         return file.read_row_group(group, columns=SCHEMA.names, use_threads=False)
 
 
+def read_columns(path: Path) -> Iterator[pa.StringArray]:
+    """The texts of each row group, in order."""
+    with open_documents(path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, columns=["text"], use_threads=False)
+            yield rows["text"].combine_chunks()
+
+
 def read_texts(path: Path) -> Iterator[str]:
     """Every document's text in order, with one row group in memory."""
-    for group in range(row_groups(path)):
-        yield from read_row_group(path, group)["text"].to_pylist()
+    for texts in read_columns(path):
+        yield from texts.to_pylist()

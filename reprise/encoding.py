@@ -4,9 +4,10 @@ data/encode/<split>.npy      (tokens,) uint16 or uint32: documents end to end, a
 data/encode/<split>.parquet  one row a document: name, tokens (with the end), bytes, words, lines
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reprise.arrow import arrow_of, numpy_of
 from reprise.corpus import read_row_group, row_sizes
 from reprise.errors import PipelineError
 from reprise.files import readable_write_errors, replacing
+from reprise.memory import give_back_large_blocks
 from reprise.parallel import Workers, ordered_map
 from reprise.params.encode import EncodeParams
 from reprise.progress import Progress
@@ -85,6 +88,7 @@ class ArrayWriter:
 
 @dataclass(frozen=True)
 class Task:
+    path: Path  # absolute, since workers may run in another folder
     group: int  # of rows
     round_trips: list[int]  # rows whose ids are decoded again
 
@@ -95,19 +99,28 @@ class EncodedGroup:
     documents: pa.RecordBatch
 
 
-def encode_split(
-    documents: Path,
-    model: Path,
-    out: Path,
-    split: str,
-    params: EncodeParams,
-    workers: Workers,
-) -> dict[str, int]:
-    """Write out/<split>.npy and .parquet; the totals for metrics/encode.json."""
-    totals = dict.fromkeys(("documents", *COUNTED), 0)
+def encode_splits(
+    documents: Mapping[str, Path], model: Path, out: Path, params: EncodeParams, workers: Workers
+) -> dict[str, dict[str, int]]:
+    """Write out/<split>.npy and .parquet of each split; the totals for metrics/encode.json."""
+    give_back_large_blocks()
     dtype = id_dtype(Tokenizer.load(model).size)
-    tasks = list(_tasks(documents, params.round_trip_documents))
-    work = partial(_encode_group, path=documents.absolute(), model=model.absolute(), dtype=dtype)
+    tasks = {
+        split: list(_tasks(path, params.round_trip_documents)) for split, path in documents.items()
+    }
+    work = partial(_encode_group, model=model.absolute(), dtype=dtype)
+    # One map over all splits, so that no worker waits at the end of one.
+    groups = ordered_map(work, chain.from_iterable(tasks.values()), workers)
+    return {
+        split: _write_split(islice(groups, len(of_split)), out, split, dtype)
+        for split, of_split in tasks.items()
+    }
+
+
+def _write_split(
+    groups: Iterable[EncodedGroup], out: Path, split: str, dtype: np.dtype[Any]
+) -> dict[str, int]:
+    totals = dict.fromkeys(("documents", *COUNTED), 0)
     with (
         replacing(out / f"{split}.npy") as ids_path,
         ArrayWriter(ids_path, dtype) as array,
@@ -115,7 +128,7 @@ def encode_split(
         pq.ParquetWriter(table_path, SCHEMA, compression="zstd") as table,
         Progress(f"encode {split}", None, "tokens") as progress,
     ):
-        for group in ordered_map(work, tasks, workers):
+        for group in groups:
             with readable_write_errors(out / f"{split}.npy"):
                 array.append(group.ids)
             table.write_batch(group.documents)
@@ -134,7 +147,8 @@ def _tasks(path: Path, round_trips: int) -> Iterator[Task]:
     checked = [(2 * i + 1) * total // (2 * count) for i in range(count)]
     start = 0
     for group, size in enumerate(sizes):
-        yield Task(group, [row - start for row in checked if start <= row < start + size])
+        inside = [row - start for row in checked if start <= row < start + size]
+        yield Task(path.absolute(), group, inside)
         start += size
 
 
@@ -143,18 +157,18 @@ def _tokenizer(model: Path, _changed: int) -> Tokenizer:
     return Tokenizer.load(model)
 
 
-def _encode_group(task: Task, path: Path, model: Path, dtype: np.dtype[Any]) -> EncodedGroup:
+def _encode_group(task: Task, model: Path, dtype: np.dtype[Any]) -> EncodedGroup:
     tokenizer = _tokenizer(model, model.stat().st_mtime_ns)
-    rows = read_row_group(path, task.group)
+    rows = read_row_group(task.path, task.group)
     names, texts = rows["name"].combine_chunks(), rows["text"].combine_chunks()
     encoded = tokenizer.encode_column(texts)
     for row in task.round_trips:
         check_round_trip(tokenizer, names[row].as_py(), texts[row].as_py(), encoded.of(row))
     counts = {
-        "tokens": np.diff(encoded.starts) + 1,
+        "tokens": arrow_of(np.diff(encoded.starts) + 1),
         "bytes": pc.binary_length(texts),
-        "words": word_counts(texts),
-        "lines": pc.add(pc.count_substring(texts, "\n"), 1),
+        "words": arrow_of(word_counts(texts)),
+        "lines": arrow_of(numpy_of(pc.count_substring(texts, "\n")) + 1),
     }
     return EncodedGroup(
         with_ends(encoded, tokenizer.document_end_id, dtype),

@@ -12,7 +12,7 @@ class StopRequest:
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __enter__(self) -> Self:
-        self._signal: int | None = None
+        self.received: signal.Signals | None = None
         self._parent = os.getppid()
         self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
         return self
@@ -27,12 +27,12 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
+        self.received = signal.Signals(number)
 
     def reason(self) -> str | None:
         """Why to stop, or None to go on. DVC leaves its stages behind when it is killed."""
-        if self._signal is not None:
-            return signal.Signals(self._signal).name
+        if self.received is not None:
+            return self.received.name
         if os.getppid() != self._parent:
             return "the end of the process that started this one"
         return None

@@ -11,7 +11,10 @@ from joblib import cpu_count
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
+from reprise.distribution import joined_fabric
 from reprise.errors import PipelineError
+from reprise.launching import ALONE, Processes
+from reprise.memory import keep_freed_memory
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 
@@ -27,7 +30,7 @@ class Machine:
     device: str  # cpu, cuda, mps, xpu
     hardware: str  # the kind of processor, as far as it chooses kernels
     precision: str  # fp32, bf16
-    threads: int
+    threads: int  # of all processes on a machine
     torch: str  # version
 
     def as_dict(self) -> dict[str, Any]:
@@ -37,6 +40,7 @@ class Machine:
 def resolve(train: TrainParams, model: ModelParams) -> Machine:
     """Settle device, precision and threads; PipelineError for a device that is not there."""
     device = _device(train.device)
+    _check_devices(device, train.devices)
     return Machine(
         device=device,
         hardware=_hardware(device),
@@ -46,17 +50,30 @@ def resolve(train: TrainParams, model: ModelParams) -> Machine:
     )
 
 
-def fabric_for(machine: Machine) -> Fabric:
-    """Fabric on one device, with `machine`'s precision, threads and kernels that repeat."""
-    torch.set_num_threads(machine.threads)
+def fabric_for(
+    machine: Machine, processes: Processes = ALONE, *, deterministic: bool = True
+) -> Fabric:
+    """Fabric in this process, with `machine`'s precision and threads, and if wanted kernels that
+    repeat (on a CPU all do)."""
+    keep_freed_memory()
+    torch.set_num_threads(max(1, machine.threads // processes.devices))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
-    if machine.device == "cuda":
+    if machine.device == "cuda" and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
+    if processes.count > 1:
+        return joined_fabric(processes, machine.device, precision)
     if machine.device == "xpu":  # Fabric has no accelerator of this name
         return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), precision=precision)
     return Fabric(accelerator=machine.device, devices=1, precision=precision)
+
+
+def compiles(train: TrainParams, model: ModelParams, machine: Machine) -> bool:
+    """Whether torch.compile is used; for recurrent kernels it gains nothing."""
+    if train.compile == "auto":
+        return machine.device == "cuda" and not model.recurrent
+    return train.compile
 
 
 def scoring_device(trained_on: str, threads: int) -> torch.device:
@@ -85,6 +102,15 @@ def _device(wanted: str) -> str:
             f"here allowed: auto, {', '.join(present)}"
         )
     return wanted
+
+
+def _check_devices(device: str, wanted: int) -> None:
+    there = {"cpu": wanted, "cuda": torch.cuda.device_count()}.get(device, 1)
+    if wanted > there:
+        raise PipelineError(
+            f"train.devices: found {wanted}, but for training on {device} this machine has "
+            f"{there}; here allowed: 1 to {there}"
+        )
 
 
 def _hardware(device: str) -> str:

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from reprise.cut_tensors import cut_like, whole
 from reprise.errors import PipelineError
 from reprise.files import read_json, replacing, write_json
 from reprise.models import LanguageModel, build_model
@@ -16,10 +18,11 @@ Weights = dict[str, Tensor]
 
 
 def weights_of(model: LanguageModel) -> Weights:
-    """Copies on the CPU of what is learnt; a matrix that two layers share appears once."""
-    return {name: value.detach().cpu().clone() for name, value in model.named_parameters()}
+    """Whole copies on the CPU of what is learnt; a matrix that two layers share appears once."""
+    return {name: whole(value.detach()).cpu().clone() for name, value in model.named_parameters()}
 
 
+@torch.no_grad()
 def set_weights(model: LanguageModel, weights: Weights) -> None:
     expected = {name: tuple(value.shape) for name, value in model.named_parameters()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
@@ -28,7 +31,8 @@ def set_weights(model: LanguageModel, weights: Weights) -> None:
         raise PipelineError(
             f"the weights do not fit the settings, first at {wrong[0][0]}; run `dvc repro -f train`"
         )
-    model.load_state_dict(weights, strict=False)
+    for name, value in model.named_parameters():
+        value.copy_(cut_like(weights[name], value))
 
 
 def save_model(weights_path: Path, settings_path: Path, weights: Weights, settings: Any) -> None:

@@ -6,25 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from reprise.files import canonical_json, sha256_of
-from reprise.machine import Machine
 from reprise.source import ROOT, code_hash
 
 DIGITS = 20  # of the hexadecimal hash: two of a billion runs agree by chance once in a million
+
+# How a network is trained: on how many processes, which share what, and rows at once in each. This
+# changes the order of sums, and with dropout what each process draws. The key does not cover it, so
+# that a run goes on with other processes than it began with.
+HOW = {"devices", "nodes", "strategy", "micro_batch_size"}
 
 
 def run_key(
     settings: Mapping[str, Any],
     inputs: Mapping[str, str],
-    machine: Machine,
+    machine: Mapping[str, Any],
     module: str,
     root: Path = ROOT,
 ) -> str:
-    """From settings, hashes of the inputs, the kind of machine, and the code of `module` in the
-    project at `root`."""
+    """From settings, hashes of the inputs, what `auto` became on the machine, and the code of
+    `module` in the project at `root`; of the first and third all but `HOW`."""
     decides = {
-        "settings": settings,
+        "settings": {
+            section: {name: value for name, value in values.items() if name not in HOW}
+            for section, values in settings.items()
+        },
         "inputs": inputs,
-        "machine": machine.as_dict(),
+        "machine": {name: value for name, value in machine.items() if name not in HOW},
         "code": code_hash(module, root),
     }
     return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:DIGITS]

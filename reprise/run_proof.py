@@ -171,12 +171,12 @@ def _key_check(record: Mapping[str, Any]) -> Check:
     """From what model.json says and the code that is here."""
     subject = f"{SETTINGS}: run key, from its settings, inputs, machine, and the code here"
     remedy = f"bring back the code that trained (`git checkout`), or {ANEW}"
-    if record["machine"].keys() != {field.name for field in fields(Machine)}:
+    if record["machine"].keys() != {field.name for field in fields(Machine)} | {"micro_batch_size"}:
         return Check("differs", subject, f"{ANOTHER_VERSION}; {remedy}")
     found = run_key(
         record["settings"],
         record["inputs"],
-        Machine(**record["machine"]),
+        record["machine"],
         "stages.train",
         Path.cwd(),
     )

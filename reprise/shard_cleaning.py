@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from reprise.arrow import strings_of
 from reprise.corpus import SCHEMA, SPLITS
 from reprise.minhash import band_keys
 from reprise.params.clean import CleanParams
@@ -114,7 +115,8 @@ def _leave(
     params: CleanParams,
     scratch: Scratch,
 ) -> None:
-    scratch.save_documents(index, pa.record_batch([names, texts], schema=SCHEMA))
+    columns = [strings_of(names), strings_of(texts)]
+    scratch.save_documents(index, pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
     words = words_of(texts)
     scratch.save(index, "words", words.hashes)
     scratch.save(index, "word_starts", words.starts)

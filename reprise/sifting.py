@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reprise.arrow import mask_of, strings_of
 from reprise.corpus import SPLITS, DocumentWriter, text_bytes
 from reprise.duplicates import find_duplicates
 from reprise.errors import PipelineError
@@ -237,7 +238,7 @@ def _write(settlement: Settlement, scratch: Scratch, out: Path, tallies: Tallies
         for shard, (low, high) in enumerate(pairwise(scratch.starts.tolist())):
             documents = scratch.load_documents(shard)
             for code, split in enumerate(SPLITS):
-                batch = documents.filter(pa.array(settlement.splits[low:high] == code))
+                batch = documents.filter(mask_of(settlement.splits[low:high] == code))
                 tallies.bytes[split] += text_bytes(batch)
                 with readable_write_errors(out / f"{split}.parquet"):
                     writers[split].write(batch)
@@ -255,9 +256,11 @@ def _write(settlement: Settlement, scratch: Scratch, out: Path, tallies: Tallies
 
 def _write_dropped(tallies: Tallies, path: Path) -> None:
     rows = [
-        vars(sample)
+        sample
         for reason in tallies.reasons
         for sample in tallies.samples
         if sample.reason == reason
     ]
-    pq.write_table(pa.Table.from_pylist(rows, DROPPED_SCHEMA), path, compression="zstd")
+    columns = [strings_of([getattr(row, name) for row in rows]) for name in DROPPED_SCHEMA.names]
+    table = pa.Table.from_arrays(columns, schema=DROPPED_SCHEMA)
+    pq.write_table(table, path, compression="zstd")

@@ -14,7 +14,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from reprise.errors import PipelineError
-from reprise.wordwise import Encoded, Ids, WordwiseEncoder, is_wordwise
+from reprise.wordwise import Bytes, Encoded, Ids, Places, WordwiseEncoder, is_wordwise
 
 _PROTOCOL: Any = sentencepiece_model_pb2
 
@@ -28,8 +28,9 @@ PART_CHARACTERS = 1 << 16
 class Tokenizer:
     """Text to ids and back. With byte fallback, decode(encode(text)) == normalize(text)."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, threads: int = 1) -> None:
         """RuntimeError where the bytes are no SentencePiece model."""
+        self._threads = threads
         self._processor: Any = _processor(model)
         self.size: int = self._processor.vocab_size()
         self.unknown_id: int = self._processor.unk_id()
@@ -81,12 +82,12 @@ class Tokenizer:
         return self.encode_all([text]).ids
 
     def encode_all(self, texts: Sequence[str]) -> Encoded:
-        """The ids of each text, without document ends; one thread."""
+        """The ids of each text, without document ends."""
         if self._wordwise:
             return self._wordwise.encode_all(texts)
         handed = [self._handed(text) for text in texts]
         flat = [part for parts in handed for part in parts]
-        encoded = self._processor.encode(flat, out_type="numpy", num_threads=1)
+        encoded = self._processor.encode(flat, out_type="numpy", num_threads=self._threads)
         ends = np.cumsum([0, *map(len, encoded)])  # of the parts, in ids
         starts = np.cumsum([0, *map(len, handed)])  # of the texts, in parts
         return Encoded(np.concatenate([np.zeros(0, np.int32), *encoded]), ends[starts])
@@ -95,19 +96,20 @@ class Tokenizer:
         """The same for texts that need not become Python's first."""
         if not self._wordwise:
             return self.encode_all(texts.to_pylist())
-        _, offsets, content = texts.buffers()
-        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-        return self._wordwise.encode_bytes(
-            np.frombuffer(content or b"", np.uint8)[starts[0] : starts[-1]],
-            starts.astype(np.int64) - starts[0],
-        )
+        return self._wordwise.encode_bytes(*_bytes_of(texts))
+
+    def uses(self, texts: pa.StringArray) -> npt.NDArray[np.int64]:
+        """(size,): how often each id comes in the texts."""
+        if not self._wordwise:
+            return np.bincount(self.encode_column(texts).ids, minlength=self.size)
+        return self._wordwise.uses(*_bytes_of(texts), self.size)
 
     def _encode_words(self, words: list[str]) -> list[list[int]]:
         if self.type != "word" and max(map(len, words)) <= PART_CHARACTERS:
-            return self._processor.encode(words, out_type=int, num_threads=1)
+            return self._processor.encode(words, out_type=int, num_threads=self._threads)
         handed = [self._handed(word) for word in words]
         flat = [part for parts in handed for part in parts]
-        ids = iter(self._processor.encode(flat, out_type=int, num_threads=1))
+        ids = iter(self._processor.encode(flat, out_type=int, num_threads=self._threads))
         return [[index for _ in parts for index in next(ids)] for parts in handed]
 
     def _handed(self, text: str) -> list[str]:
@@ -169,6 +171,16 @@ def _processor(model: bytes) -> Any:
     if not model:  # SentencePiece would take it for a model that comes later
         raise RuntimeError("no bytes")
     return sentencepiece.SentencePieceProcessor(model_proto=model)
+
+
+def _bytes_of(texts: pa.StringArray) -> tuple[Bytes, Places]:
+    """The texts end to end, and where each begins, with the end of the last."""
+    _, offsets, content = texts.buffers()
+    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return (
+        np.frombuffer(content or b"", np.uint8)[starts[0] : starts[-1]],
+        starts.astype(np.int64) - starts[0],
+    )
 
 
 def escaped(piece: str) -> str:

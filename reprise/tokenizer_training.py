@@ -71,6 +71,9 @@ def _marked(symbol: str) -> str:
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
+        if len(text) <= LINE_CHARACTERS:
+            yield from text.split("\n")
+            continue
         for line in text.split("\n"):
             yield from pieces_of_line(line)
 

@@ -4,10 +4,12 @@ Everything random in a step comes from (seed, step), so that validating, logging
 between changes nothing. B sequences, T tokens.
 """
 
+import copy
 import hashlib
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +19,16 @@ from torch import Tensor, nn
 
 from reprise.activation_penalty import activation_penalty
 from reprise.averaging import WeightAverage
+from reprise.cut_tensors import set_optimizer_state, whole_optimizer_state
 from reprise.dataset import Batch, Batches, EncodedSplit
+from reprise.distribution import (
+    all_rows,
+    clip,
+    cuts_weights,
+    own_documents,
+    own_rows,
+    summed,
+)
 from reprise.errors import PipelineError
 from reprise.evaluation import Scoring, score_split
 from reprise.model_files import Weights, set_weights, weights_of
@@ -104,9 +115,10 @@ class Training:
     )
 
     def __post_init__(self) -> None:
+        self.scored = copy.deepcopy(self.model) if cuts_weights(self.fabric) else self.model
+        self.objective = self.fabric.setup_module(Objective(self.model, self.params))
         optimizers = make_optimizers(self.model, self.params, self.fabric.device.type)
-        objective = Objective(self.model, self.params)
-        self.objective, *self.optimizers = self.fabric.setup(objective, *optimizers)
+        self.optimizers: list[Any] = [*map(self.fabric.setup_optimizers, optimizers)]
         self.average = WeightAverage(self.model, self.params)
 
     def steps(self, batches: Batches) -> Iterator[Step]:
@@ -119,9 +131,9 @@ class Training:
             batch = batches[self.step]
             tokens = batch.tokens
             # 2. forward  3. loss  4. backward, some rows at a time
-            nats = self._accumulate(self._share(batch), tokens)
+            nats = self._accumulate(batch, tokens)
             # 5. clip
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), params.clip_norm).item()
+            norm = clip(self.model, params.clip_norm)
             fraction = self._rate_fraction(batch)
             skip = not self._is_finite(nats, norm, fraction)
             # 6. update
@@ -137,6 +149,9 @@ class Training:
                 optimizer.zero_grad()
             self.step += 1
             self.finished = self.step == params.max_steps
+            spike = not skip and self.spikes.sees(nats / tokens)
+            if spike:
+                log.warning("step %d: the loss jumps to %.3f", self.step, nats / tokens)
             # 7. now and then validate, save and report: the caller's part
             yield Step(
                 self.step,
@@ -145,7 +160,7 @@ class Training:
                 params.learning_rate * fraction,
                 norm,
                 skipped=skip,
-                spike=not skip and self.spikes.sees(nats / tokens),
+                spike=spike,
             )
 
     def _accumulate(self, batch: Batch, tokens: int) -> float:
@@ -154,10 +169,12 @@ class Training:
         keeps = self.model.recurrent and not batch.fresh
         carried = self.carried if keeps else None
         nats, states = torch.zeros((), device=self.fabric.device), []
-        starts = range(0, len(batch.inputs), self.micro_batch_size)
+        each = -(-len(batch.inputs) // self.fabric.world_size)  # rows of a process
+        own = self.fabric.global_rank * each
+        starts = range(0, each, self.micro_batch_size)
         for start in starts:
-            rows = slice(start, start + self.micro_batch_size)
-            part = batch.rows(rows)
+            rows = slice(start, min(start + self.micro_batch_size, each))
+            part = batch.rows(slice(own + rows.start, own + rows.stop))
             inputs, targets = self.fabric.to_device((part.inputs, part.targets))
             state = [tuple(t[rows] for t in layer) for layer in carried] if carried else None
             with self.fabric.no_backward_sync(self.objective, enabled=start != starts[-1]):
@@ -175,12 +192,6 @@ class Training:
             ]
         total: Any = self.fabric.all_reduce(nats, reduce_op="sum")
         return float(total)
-
-    def _share(self, batch: Batch) -> Batch:
-        """The rows of this process."""
-        each = -(-len(batch.inputs) // self.fabric.world_size)
-        first = self.fabric.global_rank * each
-        return batch.rows(slice(first, first + each))
 
     def _rate_fraction(self, batch: Batch) -> float:
         """Of the highest rate; shorter segments get less (Merity et al. 2018, section 5)."""
@@ -227,6 +238,14 @@ class Training:
         self.nats_since_row, self.tokens_since_row = 0.0, 0
         return row
 
+    def events(self) -> dict[str, float]:
+        """How often something happened that a person may want to look at."""
+        return {
+            "events/loss_spikes": self.spikes.spikes,
+            "events/skipped_steps": self.skipped,
+            "events/roll_backs": self.roll_backs,
+        }
+
     def valid_nats(self, valid: EncodedSplit) -> float:
         """The loss a token on all of valid, in the precision of training, each document afresh."""
         scoring = Scoring(
@@ -235,9 +254,21 @@ class Training:
             stride=self.params.sequence_length,
             batch_tokens=self.params.batch_size * self.params.sequence_length,
         )
-        with self.fabric.autocast(), self.average.in_place():
-            scores = score_split(self.model, valid, scoring, self.fabric.device, "valid")
-        return scores.nats_per_token
+        own, device = own_documents(self.fabric, valid), self.fabric.device
+        with self.fabric.autocast(), self._whole_model() as model:
+            scores = score_split(model, own, scoring, device, "valid")
+        nats, tokens = summed(self.fabric, float(scores.nats.sum()), own.tokens)
+        return nats / tokens
+
+    @contextmanager
+    def _whole_model(self) -> Iterator[LanguageModel]:
+        """What is judged: with the average for weights, and whole, if need be in a copy."""
+        with self.average.in_place():
+            if self.scored is not self.model:
+                set_weights(self.scored, weights_of(self.model))
+            yield self.scored.to(self.fabric.device)
+        if self.scored is not self.model:
+            self.scored.cpu()
 
     def judge(self, valid_nats: float) -> None:
         """Keep the weights if they are the best so far; finish when patience is at its end."""
@@ -278,9 +309,9 @@ class Training:
         return {
             **plain,
             "weights": weights,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": [whole_optimizer_state(optimizer) for optimizer in self.optimizers],
             "average": self.average.state(),
-            "carried": self.carried,
+            "carried": all_rows(self.fabric, self.carried),
             "spikes": asdict(self.spikes),
         }
 
@@ -289,9 +320,9 @@ class Training:
             setattr(self, name, state[name])
         set_weights(self.model, state["weights"])
         for optimizer, of_optimizer in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(of_optimizer)
+            set_optimizer_state(optimizer, of_optimizer)
         self.average.restore(state["average"])
-        self.carried = self.fabric.to_device(state["carried"]) if state["carried"] else None
+        self.carried = own_rows(self.fabric, state["carried"])
         self.spikes = SpikeWatch(**state["spikes"])
 
     def roll_back(self, state: dict[str, Any] | None, fault: NotFiniteError) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,11 +14,14 @@ from filelock import FileLock
 from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.files import read_json, sha256_of, write_json, write_text
-from reprise.machine import Machine, fabric_for, resolve
+from reprise.launching import Processes
+from reprise.machine import Machine, compiles, fabric_for, resolve
+from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
 from reprise.models import build_model
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
+from reprise.reckoning import Reckoning
 from reprise.run_key import input_hashes, run_key
 from reprise.training import NotFiniteError, Step, Training, rows_as_csv, step_seed
 
@@ -28,31 +32,42 @@ LOCK = Path("dvc.lock")
 
 @dataclass
 class TrainingRun:
+    """A run in one of its processes. The first of them reads and writes for all.
+
+    It may go on with other processes than it began with; model.json tells which had which steps.
+    """
+
     key: str
     settings: dict[str, Any]  # what model.json says
+    processes: list[dict[str, Any]]  # and the step `from_step` that they went on after
     training: Training
     batches: Batches
     checkpoints: CheckpointFolder
-    lock: FileLock  # held until the process ends
+    lock: FileLock | None  # held until the process ends, the first of several
+    reckoning: Reckoning
 
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
         """Ready for the next step: the first, or the one after the newest whole checkpoint."""
         model_params.check_window("train.sequence_length", params.sequence_length)
         machine = resolve(params, model_params)
-        fabric = fabric_for(machine)
+        processes = Processes.of(params)
+        fabric = fabric_for(machine, processes, deterministic=params.deterministic)
         vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
         split = EncodedSplit.open_in(encoded, "train")
         inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
-        key = run_key(chosen, inputs, machine, "stages.train")
+        memory = step_memory(model_params, vocabulary_size, params, machine)
+        rows = rows_at_once(memory, params)
+        resolved = machine.as_dict() | {"micro_batch_size": rows}
+        key = run_key(chosen, inputs, resolved, "stages.train")
         torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
         model = build_model(model_params, vocabulary_size)
         settings = {
             "run_key": key,
             "name": run_name(model_params, params),
             "settings": chosen,
-            "machine": machine.as_dict(),
+            "machine": resolved,
             "inputs": inputs,
             "vocabulary_size": vocabulary_size,
             "boundary": split.boundary,
@@ -62,34 +77,57 @@ class TrainingRun:
         run = cls(
             key=key,
             settings=settings,
-            training=Training(fabric, model, params, params.batch_size),
+            processes=[{"from_step": 0, **processes.as_dict()}],
+            training=Training(fabric, model, params, rows),
             batches=batches_for(params, split, recurrent=model.recurrent),
             checkpoints=checkpoints,
-            lock=checkpoints.lock(),
+            lock=checkpoints.lock() if fabric.is_global_zero else None,
+            reckoning=Reckoning(
+                memory, rows, params, EncodedSplit.open_in(encoded, "valid").tokens
+            ),
         )
-        run._tell(machine, split)
-        run._resume()
+        if compiles(params, model_params, machine):
+            model.body.compile()  # in place: weights keep their names
+        run._tell(machine, processes, split)
+        with run.out_of_memory_told():
+            run._resume()
         return run
+
+    def out_of_memory_told(self) -> AbstractContextManager[None]:
+        """Inside, running out of memory is one line that says what took it."""
+        reckoning = self.reckoning
+        return out_of_memory_told(reckoning.memory, reckoning.params, reckoning.rows)
 
     def steps(self) -> Iterator[Step]:
         """Train to the end; where a step fails and the settings say so, from a checkpoint again."""
         while not self.training.finished:
             try:
-                yield from self.training.steps(self.batches)
+                yield from self.reckoning.timed(self.training.steps(self.batches))
             except NotFiniteError as fault:
-                self.training.roll_back(self.checkpoints.newest(), fault)
+                self.training.roll_back(self._newest(), fault)
 
     def save(self) -> None:
         """A checkpoint; not of weights that are no longer finite, which the next step will tell."""
         try:
-            self.checkpoints.save(self.training.step, self.training.state())
+            state = self.training.state() | {"processes": self.processes}
         except NotFiniteError:
             if self.training.params.not_finite != "roll_back" or self.training.finished:
                 raise
+            return
+        if self.is_first:
+            self.checkpoints.save(self.training.step, state)
+            self.reckoning.checkpoints = max(self.reckoning.checkpoints, self.checkpoints.bytes())
+
+    @property
+    def is_first(self) -> bool:
+        """The one process, or of several the one that writes."""
+        return bool(self.training.fabric.is_global_zero)
 
     def deliver(self, folder: Path, metrics: Path, log_path: Path) -> None:
         """Write the best weights, their settings, the figures and the losses by step."""
         training, weights_path = self.training, folder / "model.safetensors"
+        if not self.is_first:
+            return
         figures = {
             "best_step": training.best_step,
             "best_valid_nats_per_token": round(training.best_nats, 6),
@@ -102,17 +140,20 @@ class TrainingRun:
             "parameters": self.settings["parameters"],
         }
         save_model(
-            weights_path, folder / "model.json", training.best_weights, self.settings | figures
+            weights_path,
+            folder / "model.json",
+            training.best_weights,
+            self.settings | figures | {"processes": self.processes},
         )
         write_text(log_path, rows_as_csv(training.rows))
         write_json(metrics, figures)
         self._compare_with_earlier(weights_path)
         self.checkpoints.clear(keep=1)
 
-    def _tell(self, machine: Machine, split: EncodedSplit) -> None:
+    def _tell(self, machine: Machine, processes: Processes, split: EncodedSplit) -> None:
         log.info(
-            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads; %s tokens, "
-            "seen %.3g times in %d steps",
+            "run %s: %s, %s parameters, on %s (%s) in %s with %d threads%s, %d rows at once; "
+            "%s tokens, seen %.3g times in %d steps",
             self.key,
             self.settings["name"],
             f"{self.settings['parameters']:,}",
@@ -120,20 +161,32 @@ class TrainingRun:
             machine.hardware,
             machine.precision,
             machine.threads,
+            f" and {processes.count} processes ({processes.strategy})"
+            if processes.count > 1
+            else "",
+            self.reckoning.rows,
             f"{split.tokens:,}",
             self.batches.epochs(self.training.params.max_steps),
             self.training.params.max_steps,
         )
 
-    def _resume(self) -> None:
-        state = self.checkpoints.newest()
-        if state is None:
-            return
-        if state["finished"] and self._is_recorded():
+    def _newest(self) -> dict[str, Any] | None:
+        """The newest checkpoint, read by the first process for all; None where it begins anew."""
+        state = self.checkpoints.newest() if self.is_first else None
+        if state and state["finished"] and self._is_recorded():
             log.info("run %s is recorded in %s already: training anew to compare", self.key, LOCK)
             self.checkpoints.clear()
+            state = None
+        return self.training.fabric.broadcast(state)
+
+    def _resume(self) -> None:
+        state = self._newest()
+        if state is None:
             return
         self.training.restore(state)
+        (now,), self.processes = self.processes, state["processes"]
+        if now | {"from_step": 0} != self.processes[-1] | {"from_step": 0}:
+            self.processes.append(now | {"from_step": self.training.step})
         log.info("going on after step %d of %d", self.training.step, self.training.params.max_steps)
 
     @property
@@ -150,12 +203,14 @@ class TrainingRun:
         delivery = {
             "sha256": sha256_of(weights_path),
             "md5": hashlib.md5(weights_path.read_bytes(), usedforsecurity=False).hexdigest(),
+            "processes": self.processes,
         }
         if self._delivery.exists():
-            same = read_json(self._delivery) == delivery
-            log.info(
-                "run %s was run before: %s", self.key, "the same bytes" if same else "OTHER BYTES"
-            )
+            earlier = read_json(self._delivery)
+            answer = "the same bytes" if earlier["md5"] == delivery["md5"] else "OTHER BYTES"
+            if earlier["processes"] != self.processes:
+                answer += ", by other processes"
+            log.info("run %s was run before: %s", self.key, answer)
         write_json(self._delivery, delivery)
 
 

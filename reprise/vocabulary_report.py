@@ -5,6 +5,7 @@ data/tokenize/report.md   the same, every script, and pieces to look at
 """
 
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,11 +15,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from reprise.arrow import mask_of, numpy_of
 from reprise.tokenizer import SPACE_MARK, Tokenizer, escaped
-from reprise.tokenizer_training import long_lines
+from reprise.tokenizer_training import LINE_CHARACTERS, long_lines
+from reprise.word_counts import word_counts
 
-BATCH_CHARACTERS = 1 << 20
+CHARACTERS_AT_ONCE = 1 << 20
 PIECES_SHOWN = 20
 SCRIPTS_IN_FIGURES = 12
 
@@ -52,47 +57,48 @@ class OnValid:
     scripts: list[Script]  # the most frequent first
 
 
-def on_sample(tokenizer: Tokenizer, texts: Iterable[str]) -> OnSample:
+def on_sample(tokenizer: Tokenizer, sample: pa.ChunkedArray) -> OnSample:
+    columns = pa.table({"text": sample}).combine_chunks()["text"].chunks  # of up to 2 GB
     uses = np.zeros(tokenizer.size, np.int64)
     documents = size = lines_cut = 0
-    for batch in _batches(texts):
-        uses += _uses(tokenizer, batch)
-        documents += len(batch)
-        size += sum(len(text.encode("utf-8")) for text in batch)
-        lines_cut += sum(map(long_lines, batch))
+    for texts in columns:
+        uses += tokenizer.uses(texts)
+        documents += len(texts)
+        size += _bytes(texts)
+        long = texts.filter(mask_of(numpy_of(pc.utf8_length(texts)) > LINE_CHARACTERS))
+        lines_cut += sum(map(long_lines, long.to_pylist()))
     return OnSample(uses, documents, size, lines_cut)
 
 
-def on_valid(tokenizer: Tokenizer, texts: Iterable[str]) -> OnValid:
+def on_valid(tokenizer: Tokenizer, columns: Iterable[pa.StringArray]) -> OnValid:
     """Characters are looked at one by one, for a vocabulary of words word by word."""
     uses = np.zeros(tokenizer.size, np.int64)
     size = words = 0
     units: Counter[str] = Counter()
-    for batch in _batches(texts):
-        uses += _uses(tokenizer, batch)
-        for text in batch:
-            size += len(text.encode("utf-8"))
-            split = text.split()
-            words += len(split)
-            units.update(split if tokenizer.type == "word" else text)
+    for texts in columns:
+        uses += tokenizer.uses(texts)
+        size += _bytes(texts)
+        words += int(word_counts(texts).sum())
+        units += _words(texts) if tokenizer.type == "word" else _characters(texts)
     return OnValid(uses, size, words, _scripts(tokenizer, units))
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _bytes(texts: pa.StringArray) -> int:
+    return int(pc.sum(pc.binary_length(texts)).as_py() or 0)
 
 
-def _uses(tokenizer: Tokenizer, texts: list[str]) -> Uses:
-    return np.bincount(tokenizer.encode_all(texts).ids, minlength=tokenizer.size)
+def _words(texts: pa.StringArray) -> Counter[str]:
+    return Counter(word for text in texts.to_pylist() for word in text.split())
+
+
+def _characters(texts: pa.StringArray) -> Counter[str]:
+    whole = "".join(texts.to_pylist())
+    found = np.zeros(sys.maxunicode + 1, np.int64)
+    for start in range(0, len(whole), CHARACTERS_AT_ONCE):
+        part = whole[start : start + CHARACTERS_AT_ONCE]
+        codes = np.frombuffer(part.encode("utf-32-le"), np.uint32)
+        found += np.bincount(codes, minlength=len(found))
+    return Counter({chr(code): int(found[code]) for code in np.flatnonzero(found).tolist()})
 
 
 def _scripts(tokenizer: Tokenizer, units: Counter[str]) -> list[Script]:

@@ -17,6 +17,7 @@ Hashes64 = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
 CHUNK_BYTES = 1 << 17  # worked on at once, so that the arrays stay in the processor's cache
+RUNS_AT_ONCE = 1 << 14  # likewise
 
 _BETWEEN, _WORD, _ALONE = range(3)
 
@@ -140,18 +141,40 @@ def ngrams(words: Words, size: int) -> tuple[Hashes64, Places]:
     counts = np.diff(words.starts)
     amounts = np.where(counts >= size, counts - size + 1, np.minimum(counts, 1))
     starts = np.concatenate([[0], np.cumsum(amounts)]).astype(np.int64)
-    total = len(words.hashes)
-    rolled = np.zeros(total, np.uint64)
-    wide = words.hashes.astype(np.uint64)
-    for offset in range(min(size, total)):  # rolled[i] = sum of wide[i + offset] * factor**offset
-        rolled[: total - offset] += wide[offset:] * np.uint64(pow(_FACTOR, offset + 1, 2**64))
-    short = np.flatnonzero((counts < size) & (counts > 0))
-    for document in short:
-        own = wide[words.starts[document] : words.starts[document + 1]]
-        powers = [pow(_FACTOR, offset + 1, 2**64) for offset in range(len(own))]
-        rolled[words.starts[document]] = (own * np.array(powers, np.uint64)).sum(dtype=np.uint64)
-    mixed(rolled)
-    if total and not len(short) and len(words) == 1:
-        return rolled[: starts[-1]], starts
-    inside = np.repeat(words.starts[:-1] - starts[:-1], amounts) + np.arange(starts[-1])
+    rolled = _rolled(words.hashes, size)
+    short = (counts < size) & (counts > 0)
+    rolled[words.starts[:-1][short]] = _of_all(
+        words.hashes, words.starts[:-1][short], counts[short]
+    )
+    inside = np.ones(len(rolled), bool)
+    for offset in range(1, size):  # no run begins in a document's last words
+        inside[words.starts[1:][counts > offset] - offset] = False
     return rolled[inside], starts
+
+
+def _rolled(hashes: Hashes32, size: int) -> Hashes64:
+    """At i the hash of hashes[i : i + size]: mixed(sum of hashes[i + k] * factor**(k + 1))."""
+    rolled = np.zeros(len(hashes), np.uint64)
+    product = np.empty(min(RUNS_AT_ONCE, len(hashes)), np.uint64)
+    for begin in range(0, len(hashes), RUNS_AT_ONCE):
+        runs = rolled[begin : begin + RUNS_AT_ONCE]
+        wide = hashes[begin : begin + len(runs) + size - 1].astype(np.uint64)
+        for offset in range(min(size, len(wide))):
+            part = wide[offset : offset + len(runs)]
+            np.multiply(part, _power(offset + 1), out=product[: len(part)])
+            runs[: len(part)] += product[: len(part)]
+        mixed(runs)
+    return rolled
+
+
+def _of_all(hashes: Hashes32, starts: Places, counts: Places) -> Hashes64:
+    """The same of few words: of each document's, all of them."""
+    sums = np.zeros(len(starts), np.uint64)
+    for offset in range(int(counts.max(initial=0))):
+        more = counts > offset
+        sums[more] += hashes[starts[more] + offset] * _power(offset + 1)
+    return mixed(sums)
+
+
+def _power(exponent: int) -> np.uint64:
+    return np.uint64(pow(_FACTOR, exponent, 2**64))

@@ -10,21 +10,25 @@ float32, where what stands before a word can tip a near tie (4 in a million toke
 a vocabulary of words, unknown words side by side stay one token each; SentencePiece makes them one.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, pairwise, repeat
+from itertools import accumulate, chain, islice, pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from reprise.arrow import arrow_of, numpy_of
 
 Ids = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 SPACE, LINE_END = b" \n"
-BATCH_BYTES = 8 << 20  # of text, worked on at once; the arrays beside it take ten times as many
-REMEMBERED_CHARACTERS = 4 << 20  # of different words; about 100 MB with their ids
+CHUNK_BYTES = 1 << 18  # of text; the arrays beside it stay in the processor's cache
+CHUNKS_A_BATCH = 32  # whose words are looked up in the memory together
+REMEMBERED_BYTES = 8 << 20  # of different words, with 4 for each; beside them come their ids
 
 
 @dataclass(frozen=True)
@@ -54,24 +58,17 @@ def is_wordwise(pieces: Collection[str], space_mark: str) -> bool:
 
 @dataclass
 class _Memory:
-    """The words encoded so far: word number n has ids[firsts[n] : firsts[n] + lengths[n]]."""
+    """The words encoded so far, and the ids of each."""
 
-    numbers: dict[str, int] = field(default_factory=dict)
-    firsts: Places = field(default_factory=lambda: np.zeros(0, np.int64))
-    lengths: Places = field(default_factory=lambda: np.zeros(0, np.int64))
-    ids: Ids = field(default_factory=lambda: np.zeros(0, np.int32))
-    characters: int = 0
+    words: pa.StringArray = field(default_factory=lambda: pa.nulls(0, pa.string()))
+    ids: pa.ListArray = field(default_factory=lambda: pa.nulls(0, pa.list_(pa.int32())))
 
-    def add(self, words: list[str], encoded: list[list[int]]) -> None:
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        firsts = len(self.ids) + np.cumsum(lengths) - lengths
-        ids = np.fromiter(chain.from_iterable(encoded), np.int32)
-        first = len(self.numbers)
-        self.numbers.update(zip(words, range(first, first + len(words)), strict=True))
-        self.firsts = np.concatenate([self.firsts, firsts])
-        self.lengths = np.concatenate([self.lengths, lengths])
-        self.ids = np.concatenate([self.ids, ids])
-        self.characters += sum(map(len, words))
+    def add(self, words: pa.StringArray, encoded: list[list[int]]) -> None:
+        starts = np.fromiter(accumulate(map(len, encoded), initial=0), np.int32, len(encoded) + 1)
+        ids = np.fromiter(chain.from_iterable(encoded), np.int32, int(starts[-1]))
+        of_words = pa.ListArray.from_arrays(arrow_of(starts), arrow_of(ids))
+        self.words = pa.concat_arrays([self.words, words])
+        self.ids = pa.concat_arrays([self.ids, of_words])
 
 
 class WordwiseEncoder:
@@ -89,50 +86,72 @@ class WordwiseEncoder:
     def encode_bytes(self, content: Bytes, starts: Places) -> Encoded:
         """Of texts in UTF-8: text i is content[starts[i] : starts[i + 1]]."""
         ids, starts_in_ids, tokens = [np.zeros(0, np.int32)], [], 0
-        begin = 0
-        while begin < starts[-1]:
-            end = _batch_end(content, starts, begin)
-            inside = starts[np.searchsorted(starts, begin) : np.searchsorted(starts, end)]
-            batch = self._encode_batch(content[begin:end], inside - begin)
-            ids.append(batch.ids)
-            starts_in_ids.append(tokens + batch.starts)
-            tokens += len(batch.ids)
-            begin = end
+        chunks = _chunks(content, starts)
+        while batch := list(islice(chunks, CHUNKS_A_BATCH)):
+            for encoded in self._encode_batch(batch):
+                ids.append(encoded.ids)
+                starts_in_ids.append(tokens + encoded.starts)
+                tokens += len(encoded.ids)
         at_end = len(starts) - sum(map(len, starts_in_ids))
         return Encoded(
             np.concatenate(ids), np.concatenate([*starts_in_ids, np.full(at_end, tokens)])
         )
 
-    def _encode_batch(self, content: Bytes, starts_of_texts: Places) -> Encoded:
-        starts_of_words = _word_starts(content, starts_of_texts)
-        words = _strings(content, starts_of_words).dictionary_encode()
-        known = self._known(words.dictionary.to_pylist())[words.indices.to_numpy()]
-        memory = self._memory
-        lengths = memory.lengths[known]
-        ends = np.cumsum(lengths)
-        starts = ends - lengths
-        places = np.repeat(memory.firsts[known] - starts, lengths)
-        places += np.arange(len(places))
-        return Encoded(
-            memory.ids[places], starts[np.searchsorted(starts_of_words, starts_of_texts)]
-        )
+    def uses(self, content: Bytes, starts: Places, ids: int) -> npt.NDArray[np.int64]:
+        """How often each of so many ids comes in the texts: faster still, nothing is remembered."""
+        found = [
+            _strings(chunk, _word_starts(chunk, inside))
+            for chunk, inside in _chunks(content, starts)
+        ]
+        counted = pa.chunked_array(found, pa.string()).value_counts()
+        words, counts = (counted.field(name) for name in ("values", "counts"))
+        if not len(words):
+            return np.zeros(ids, np.int64)
+        encoded = self._encode(words.to_pylist())
+        of_each = np.repeat(numpy_of(counts), np.fromiter(map(len, encoded), int, len(encoded)))
+        total = np.zeros(ids, np.int64)
+        np.add.at(total, np.fromiter(chain.from_iterable(encoded), int, len(of_each)), of_each)
+        return total
 
-    def _known(self, words: list[str]) -> Places:
-        """The numbers of the words in the memory; new words are added."""
-        if self._memory.characters > REMEMBERED_CHARACTERS:
+    def _encode_batch(self, chunks: list[tuple[Bytes, Places]]) -> Iterator[Encoded]:
+        starts_of_words = [_word_starts(content, starts) for content, starts in chunks]
+        words = pa.chunked_array(
+            _strings(content, starts)
+            for (content, _), starts in zip(chunks, starts_of_words, strict=True)
+        ).dictionary_encode()
+        ids_of_words = self._ids_of(words.chunk(0).dictionary)  # the same in all chunks
+        for (_, of_texts), of_words, chunk in zip(
+            chunks, starts_of_words, words.chunks, strict=True
+        ):
+            ids = ids_of_words.take(chunk.indices)
+            starts = numpy_of(ids.offsets)[np.searchsorted(of_words, of_texts)]
+            yield Encoded(numpy_of(ids.values), starts)
+
+    def _ids_of(self, words: pa.StringArray) -> pa.ListArray:
+        """The ids of different words; new ones come into the memory."""
+        if self._memory.words.nbytes > REMEMBERED_BYTES:
             self._memory = _Memory()
-        numbers = self._memory.numbers
-        known = np.fromiter(map(numbers.get, words, repeat(-1)), np.int64, len(words))
-        if len(new := np.flatnonzero(known < 0)):
-            known[new] = len(numbers) + np.arange(len(new))
-            new_words = [words[place] for place in new.tolist()]
-            self._memory.add(new_words, self._encode(new_words))
-        return known
+        known = pc.index_in(words, value_set=self._memory.words)
+        if known.null_count:
+            new = words.filter(known.is_null())
+            self._memory.add(new, self._encode(new.to_pylist()))
+            known = pc.index_in(words, value_set=self._memory.words)
+        return self._memory.ids.take(known)
 
 
-def _batch_end(content: Bytes, starts: Places, begin: int) -> int:
-    """Where a text begins, or in a long one a word, about BATCH_BYTES after `begin`."""
-    end = begin + BATCH_BYTES
+def _chunks(content: Bytes, starts: Places) -> Iterator[tuple[Bytes, Places]]:
+    """Parts of whole words, and where texts begin in them."""
+    begin = 0
+    while begin < starts[-1]:
+        end = _chunk_end(content, starts, begin)
+        inside = starts[np.searchsorted(starts, begin) : np.searchsorted(starts, end)]
+        yield content[begin:end], inside - begin
+        begin = end
+
+
+def _chunk_end(content: Bytes, starts: Places, begin: int) -> int:
+    """Where a text begins, or in a long one a word, about CHUNK_BYTES after `begin`."""
+    end = begin + CHUNK_BYTES
     while end < starts[-1]:
         text = int(starts[np.searchsorted(starts, end, "right") - 1])
         if text > begin:
@@ -140,23 +159,22 @@ def _batch_end(content: Bytes, starts: Places, begin: int) -> int:
         word = int(_word_starts(content[begin:end], np.zeros(1, int))[-2])
         if word > 0:
             return begin + word
-        end += BATCH_BYTES
+        end += CHUNK_BYTES
     return int(starts[-1])
 
 
 def _word_starts(content: Bytes, starts_of_texts: Places) -> Places:
-    """Where words begin, in bytes; a last entry is the end of the last one."""
+    """Where words begin, the first at 0, in bytes; a last entry is the end of the last one."""
     space, line_end = content == SPACE, content == LINE_END
     begins = np.zeros(len(content) + 1, bool)
     np.greater(space[1:], space[:-1], out=begins[1:-1])
     begins[:-1] |= line_end
     begins[1:] |= line_end
     begins[starts_of_texts] = True
-    begins[-1] = True
+    begins[[0, -1]] = True
     return np.flatnonzero(begins)
 
 
-def _strings(content: Bytes, starts: Places) -> pa.Array:
-    return pa.LargeStringArray.from_buffers(
-        len(starts) - 1, pa.py_buffer(starts), pa.py_buffer(content)
-    )
+def _strings(content: Bytes, starts: Places) -> pa.StringArray:
+    offsets = pa.py_buffer(starts.astype(np.int32))
+    return pa.StringArray.from_buffers(len(starts) - 1, offsets, pa.py_buffer(content))

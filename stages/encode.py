@@ -22,7 +22,7 @@ from reprise.cli import StageReport, command, params_option, path_option
 def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Path) -> None:
     """Encode the clean documents as token ids."""
     from reprise.corpus import SPLITS
-    from reprise.encoding import encode_split
+    from reprise.encoding import encode_splits
     from reprise.files import write_json
     from reprise.parallel import workers_of
     from reprise.params.encode import EncodeParams
@@ -33,10 +33,8 @@ def main(params_path: Path, documents: Path, model: Path, out: Path, metrics: Pa
     report = StageReport("encode")
     params = load_section(params_path, EncodeParams)
     workers = workers_of(load_section(params_path, RunParams))
-    totals = {
-        split: encode_split(documents / f"{split}.parquet", model, out, split, params, workers)
-        for split in SPLITS
-    }
+    paths = {split: documents / f"{split}.parquet" for split in SPLITS}
+    totals = encode_splits(paths, model, out, params, workers)
     tokenizer = Tokenizer.load(model)
     vocabulary = {"vocabulary_size": tokenizer.size, "boundary": tokenizer.document_end_id}
     write_json(out / "vocabulary.json", vocabulary)

@@ -6,8 +6,12 @@ out  data/train/model.safetensors             the weights that did best on valid
      data/train/model.json                    settings, what `auto` became, run key
      metrics/train.json                       best loss on valid, steps, tokens
      metrics/train.csv                        losses, rate and gradient norm by step
+
+Where train.devices asks for several processes, this one starts them and looks after them; all of
+them train, and the first of them writes.
 """
 
+import sys
 from pathlib import Path
 
 from reprise.cli import StageReport, command, params_option, path_option
@@ -21,8 +25,24 @@ from reprise.cli import StageReport, command, params_option, path_option
 @path_option("--log", "metrics/train.csv", "Where the losses by step go.")
 def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
     """Train a network on the encoded documents."""
+    from reprise.launching import Processes, must_start, one_voice, run_processes
+    from reprise.params.loading import load_section
+    from reprise.params.train import TrainParams
+
+    processes = Processes.of(load_section(params_path, TrainParams))
+    if must_start(processes):
+        run_processes("stages.train", sys.argv[1:], processes)
+        return
+    with one_voice():
+        train(params_path, encoded, model, metrics, log)
+
+
+def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path) -> None:
+    """What each process does."""
     from reprise.dataset import EncodedSplit
+    from reprise.distribution import first_reason
     from reprise.errors import Interrupted
+    from reprise.event_log import EventLog
     from reprise.interruption import StopRequest
     from reprise.params.loading import load_section, read_params
     from reprise.params.model import ModelParams
@@ -39,6 +59,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
     run = TrainingRun.prepare(params, load_section(params_path, ModelParams), encoded)
     training = run.training
     with (
+        run.out_of_memory_told(),
         StopRequest() as stop,
         Tracker.start(
             load_section(params_path, RunParams),
@@ -47,7 +68,14 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
             params=read_params(params_path),
             tags=settings_tags(run.settings),
             continues=training.step > 0,
-        ) as tracker,
+        )
+        if run.is_first
+        else Tracker() as tracker,
+        EventLog.start(
+            f"{run.settings['name']} {run.key}",
+            wanted=params.tensorboard and run.is_first,
+            step=training.step,
+        ) as events,
         Progress("train", params.max_steps, "steps") as bar,
     ):
         bar.resume_at(training.step)
@@ -61,9 +89,11 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
                     training.judge(valid_nats)
                 if step.number % params.steps_per_log == 0 or valid_nats is not None:
                     row = training.add_row(step, valid_nats)
-                    rate = {"train/tokens_per_second": throughput.read()}
-                    tracker.log_metrics(curve_points(row) | rate, step.number)
-                reason = stop.reason()
+                    figures = curve_points(row) | training.events()
+                    figures |= {"train/tokens_per_second": throughput.read()}
+                    tracker.log_metrics(figures, step.number)
+                    events.log(figures, step.number)
+                reason = first_reason(training.fabric, stop.reason())
                 if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
                     run.save()
             bar.advance(note=f"{step.nats / step.tokens:.3f} nats/token")
@@ -73,8 +103,10 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
                     "saved; the same command goes on from here"
                 )
         run.deliver(model, metrics, log)
-        tracker.log_curves(log)
-        tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
+        if run.is_first:
+            tracker.log_curves(log)
+            tracker.log_figures(run.reckoning.tell())
+            tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
     report.close(
         read=f"{training.tokens:,} tokens",
         wrote=f"{run.settings['parameters']:,} parameters, best after step {training.best_step}, "

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from reprise.dataset import Batches, EncodedSplit, batches_for
+from reprise.launching import ALONE, Processes
 from reprise.machine import Machine, fabric_for
 from reprise.models import build_model
 from reprise.params.model import ModelParams
@@ -110,9 +111,10 @@ def new_training(
     split: EncodedSplit,
     pieces: int = 20,
     micro_batch_size: int = 0,  # 0: all rows at once
+    processes: Processes = ALONE,
 ) -> tuple[Training, Batches]:
     machine = Machine("cpu", "any", train.precision, 1, torch.__version__)
-    fabric = fabric_for(machine)
+    fabric = fabric_for(machine, processes)
     torch.manual_seed(train.seed)
     training = Training(
         fabric, build_model(model, pieces), train, micro_batch_size or train.batch_size

@@ -11,13 +11,19 @@ from test_tokenizer import TEXTS, params
 from test_vocabulary import split_of
 
 from reprise import corpus, encoding
-from reprise.encoding import ArrayWriter, check_round_trip, encode_split, id_dtype
+from reprise.encoding import ArrayWriter, check_round_trip, encode_splits, id_dtype
 from reprise.errors import PipelineError
 from reprise.params.encode import EncodeParams
 from reprise.tokenizer import Tokenizer
 from reprise.tokenizer_training import train_tokenizer
 
 CHECK_ALL = EncodeParams(round_trip_documents=1000)
+
+
+def encode_split(
+    documents: Path, model: Path, out: Path, split: str, params: EncodeParams, workers: int
+) -> dict[str, int]:
+    return encode_splits({split: documents}, model, out, params, workers)[split]
 
 
 @pytest.fixture(scope="module")

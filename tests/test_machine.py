@@ -55,3 +55,13 @@ def test_training_and_scoring_take_the_threads_they_are_told() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_more_devices_than_the_machine_has_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reprise.machine._present", lambda: ["cuda", "cpu"])
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(PipelineError) as error:
+        resolve(train_params(device="auto", devices=4), model_params())
+    assert str(error.value) == (
+        "train.devices: found 4, but for training on cuda this machine has 2; here allowed: 1 to 2"
+    )

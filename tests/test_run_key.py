@@ -14,7 +14,7 @@ INPUTS = {"train_ids": "aa", "valid_ids": "bb"}
 
 
 def key(settings: object = SETTINGS, inputs: object = INPUTS, machine: Machine = MACHINE) -> str:
-    return run_key(settings, inputs, machine, "stages.train")  # type: ignore[arg-type]
+    return run_key(settings, inputs, machine.as_dict(), "stages.train")  # type: ignore[arg-type]
 
 
 def test_order_and_spelling_change_nothing() -> None:
@@ -36,6 +36,11 @@ def test_settings_inputs_machine_and_code_each_change_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("reprise.run_key.code_hash", lambda module, root: "other code")
     keys.add(key())
     assert len(keys) == 9
+
+
+def test_a_run_keeps_its_key_on_other_processes() -> None:
+    other = {"devices": 2, "nodes": 3, "strategy": "fsdp", "micro_batch_size": 4}
+    assert key(SETTINGS | {"train": SETTINGS["train"] | other}) == key()
 
 
 def test_inputs_are_named_by_their_content(tmp_path: Path) -> None:

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
-from test_tokenizer import TEXTS
 
 from reprise import corpus, vocabulary
 from reprise.corpus import SCHEMA, DocumentWriter
 from reprise.errors import PipelineError
-from reprise.vocabulary import draw_sample, drawn_documents, hashed_places
+from reprise.vocabulary import draw_sample, hashed_places, texts_of
 
 
 def split_of(path: Path, texts: list[str]) -> Path:
@@ -34,54 +32,62 @@ def splitmix64(seed: int, count: int) -> list[int]:
 
 
 def test_places_are_hashed_by_splitmix64() -> None:
-    assert hashed_places(5, 0).tolist() == splitmix64(0, 5)
-    assert hashed_places(1, 0)[0] == 0xE220A8397B1DCDAF  # the published first output of seed 0
-    assert not set(hashed_places(1000, 1).tolist()) & set(hashed_places(1000, 2).tolist())
+    assert hashed_places(0, 5, 0).tolist() == splitmix64(0, 5)
+    assert hashed_places(0, 1, 0)[0] == 0xE220A8397B1DCDAF  # the published first output of seed 0
+    assert not set(hashed_places(0, 1000, 1).tolist()) & set(hashed_places(0, 1000, 2).tolist())
 
 
-def test_all_documents_are_drawn_where_they_fit() -> None:
-    lengths = np.array([10, 20, 30])
-    assert drawn_documents(lengths, 60, 1).tolist() == [True, True, True]
-    assert drawn_documents(lengths, 59, 1).sum() < 3
+def expected_places(lengths: list[int], sample_bytes: int, seed: int) -> list[int]:
+    """The places of the first documents by their hash that fit, one after the other."""
+    drawn, total = [], 0
+    # A seed is a start 2**32 places further on, in steps of the generator.
+    ranks = splitmix64((seed << 32) * 0x9E3779B97F4A7C15 % 2**64, len(lengths))
+    for place in sorted(range(len(lengths)), key=ranks.__getitem__):
+        total += lengths[place]
+        if total > sample_bytes:
+            break
+        drawn.append(place)
+    return sorted(drawn)
 
 
-def test_a_draw_fills_its_bytes_and_no_more_and_depends_on_the_seed() -> None:
-    lengths = np.full(1000, 10)
-    one, two = (drawn_documents(lengths, 5000, seed) for seed in (1, 2))
-    assert one.sum() == two.sum() == 500
-    assert 200 < (one & two).sum() < 300  # two independent halves share a quarter
-    assert 200 < one[:500].sum() < 300  # from all of the corpus
+@pytest.fixture
+def numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hundred documents of 4 to 103 bytes, each beginning with its place, 5 in a row group."""
+    monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 300)
+    texts = [f"{place:04}" + "x" * place for place in range(100)]
+    return split_of(tmp_path / "train.parquet", texts)
 
 
-def test_a_sample_is_whole_documents_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("sample_bytes", [120, 500, 2000, 5349, 5350, 10**6])
+def test_a_draw_is_the_first_documents_by_their_hash(
+    numbered: Path, sample_bytes: int, seed: int
 ) -> None:
-    monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 100)
-    path = split_of(tmp_path / "train.parquet", TEXTS)
-    assert list(draw_sample(path, 10**6, 1)) == TEXTS
-    sample = draw_sample(path, 1000, 1)
-    some = list(sample)
-    assert some == [text for text in TEXTS if text in some] == list(sample)
-    assert 900 < sum(len(text.encode()) for text in some) <= 1000
+    found = [int(text[:4]) for text in texts_of(draw_sample(numbered, sample_bytes, seed))]
+    assert found == expected_places(list(range(4, 104)), sample_bytes, seed)
+    assert (len(found) == 100) == (sample_bytes >= 5350)
 
 
-def test_a_sample_reads_only_the_row_groups_that_it_needs_and_one_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_draw_depends_on_the_seed_and_is_from_all_of_the_corpus(numbered: Path) -> None:
+    one, two = (list(texts_of(draw_sample(numbered, 2700, seed))) for seed in (1, 2))
+    assert one != two
+    assert {int(text[:4]) // 25 for text in one} == {0, 1, 2, 3}
+
+
+def test_a_split_is_read_once_and_little_more_than_the_sample_is_held(
+    numbered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "ROW_GROUP_BYTES", 1)
-    path = split_of(tmp_path / "train.parquet", [str(i) * 100 for i in range(1000, 1100)])
-    sample = draw_sample(path, 2000, 1)
-    assert sample.chosen.sum() == 5
-    read: list[int] = []
+    held: list[int] = []
+    add = vocabulary._Sample.add
 
-    def reading(path: Path, group: int) -> pa.Table:
-        read.append(group)
-        return corpus.read_row_group(path, group)
+    def adding(self: vocabulary._Sample, *arguments: object) -> None:
+        add(self, *arguments)
+        held.append(sum(len(text) for texts in self.texts for text in texts.to_pylist()))
 
-    monkeypatch.setattr(vocabulary, "read_row_group", reading)
-    for number, text in enumerate(sample):
-        assert read == np.flatnonzero(sample.chosen)[: number + 1].tolist()
-        assert text == str(1000 + read[-1]) * 100
+    monkeypatch.setattr(vocabulary._Sample, "add", adding)
+    draw_sample(numbered, 500, 1)
+    assert len(held) == corpus.row_groups(numbered) > 10
+    assert max(held) <= 1000
 
 
 def test_a_sample_too_small_for_any_document_is_told(tmp_path: Path) -> None:
@@ -95,4 +101,4 @@ def test_a_sample_too_small_for_any_document_is_told(tmp_path: Path) -> None:
 
 
 def test_an_empty_split_has_an_empty_sample(tmp_path: Path) -> None:
-    assert list(draw_sample(split_of(tmp_path / "train.parquet", []), 1000, 1)) == []
+    assert len(draw_sample(split_of(tmp_path / "train.parquet", []), 1000, 1)) == 0

@@ -1,5 +1,6 @@
 """What a vocabulary is like: every figure by hand on a few words."""
 
+import pyarrow as pa
 import pytest
 from test_tokenizer import TEXTS, params
 
@@ -14,6 +15,15 @@ from reprise.vocabulary_report import (
     report,
     script_of,
 )
+
+
+def column(*texts: str) -> pa.StringArray:
+    return pa.array(texts, pa.string())
+
+
+def sample_of(*texts: str) -> pa.ChunkedArray:
+    return pa.chunked_array([column(*texts)])
+
 
 LEARNED = ["ab ab ab ab", "ab"]
 
@@ -30,8 +40,8 @@ def tokenizer() -> Tokenizer:
 
 
 def test_figures_are_counted_on_valid_and_on_the_sample(tokenizer: Tokenizer) -> None:
-    valid = on_valid(tokenizer, ["ab\nab b", "é—"])  # ab, \n, ab, ▁, b, 2 bytes, 3 bytes
-    sample = on_sample(tokenizer, LEARNED)  # ab, 3 times ▁ab; ab
+    valid = on_valid(tokenizer, [column("ab\nab b", "é—")])  # ab, \n, ab, ▁, b, 2 bytes, 3 bytes
+    sample = on_sample(tokenizer, sample_of(*LEARNED))  # ab, 3 times ▁ab; ab
     assert figures(tokenizer, valid, sample) == {
         "pieces": 265,
         "bytes_per_token_on_valid": round(12 / 10, 4),
@@ -51,8 +61,10 @@ def test_figures_are_counted_on_valid_and_on_the_sample(tokenizer: Tokenizer) ->
 
 def test_unknown_characters_are_counted() -> None:
     found = learned(type="char", vocabulary_size=7, byte_fallback=False)
-    valid = on_valid(found, ["ab жa ж", "я玄"])  # я and 玄 side by side are one unknown token
-    named = figures(found, valid, on_sample(found, LEARNED))
+    valid = on_valid(
+        found, [column("ab жa ж", "я玄")]
+    )  # я and 玄 side by side are one unknown token
+    named = figures(found, valid, on_sample(found, sample_of(*LEARNED)))
     assert named["unknown_on_valid"] == 3
     assert named["unknown_share_on_valid"] == round(3 / 8, 6)
     assert valid.scripts == [
@@ -70,21 +82,27 @@ def test_characters_of_unknown_words_count_in_a_vocabulary_of_words() -> None:
     )
     assert set(found.pieces()[6:]) == {"▁ab", "▁cd", "cd"}
     # "ab" stands with a blank before it in the vocabulary, "cde" nowhere.
-    assert on_valid(found, [" ab cde\ncd"]).scripts == [Script("latin", 7, 3)]
+    assert on_valid(found, [column(" ab cde\ncd")]).scripts == [Script("latin", 7, 3)]
 
 
 def test_batches_change_no_figure(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = report(tokenizer, on_valid(tokenizer, TEXTS), on_sample(tokenizer, TEXTS))
-    monkeypatch.setattr("reprise.vocabulary_report.BATCH_CHARACTERS", 50)
-    assert report(tokenizer, on_valid(tokenizer, TEXTS), on_sample(tokenizer, TEXTS)) == whole
+    whole = report(
+        tokenizer, on_valid(tokenizer, [column(*TEXTS)]), on_sample(tokenizer, sample_of(*TEXTS))
+    )
+    monkeypatch.setattr("reprise.vocabulary_report.CHARACTERS_AT_ONCE", 50)
+    each = [column(text) for text in TEXTS]
+    parts = report(
+        tokenizer, on_valid(tokenizer, each), on_sample(tokenizer, pa.chunked_array(each))
+    )
+    assert parts == whole
 
 
 def test_lines_that_were_cut_are_counted(tokenizer: Tokenizer) -> None:
-    assert on_sample(tokenizer, ["ab\n" + "ab " * 2000, "ab"]).lines_cut == 1
+    assert on_sample(tokenizer, sample_of("ab\n" + "ab " * 2000, "ab")).lines_cut == 1
 
 
 def test_an_empty_valid_has_figures_too(tokenizer: Tokenizer) -> None:
-    found = figures(tokenizer, on_valid(tokenizer, []), on_sample(tokenizer, []))
+    found = figures(tokenizer, on_valid(tokenizer, []), on_sample(tokenizer, sample_of()))
     assert found["bytes_per_token_on_valid"] == found["tokens_per_word_on_valid"] == 0
     assert found["scripts_on_valid"] == {}
 
@@ -106,7 +124,9 @@ def test_characters_have_scripts(characters: str, name: str) -> None:
 
 
 def test_the_page_shows_pieces(tokenizer: Tokenizer) -> None:
-    page = report(tokenizer, on_valid(tokenizer, ["ab é"]), on_sample(tokenizer, LEARNED))
+    page = report(
+        tokenizer, on_valid(tokenizer, [column("ab é")]), on_sample(tokenizer, sample_of(*LEARNED))
+    )
     assert page == (
         "# The vocabulary\n\n265 pieces, of the type bpe.\n\n"
         "## On valid, which it was not learned from\n\n"
@@ -141,7 +161,7 @@ def test_the_page_shows_pieces(tokenizer: Tokenizer) -> None:
 def test_pieces_with_marks_of_a_table_stay_in_their_cell() -> None:
     symbols = ("a|b", "``", "x\u200by")
     found = learned(vocabulary_size=268, user_defined_symbols=symbols)
-    page = report(found, on_valid(found, ["ab"]), on_sample(found, LEARNED))
+    page = report(found, on_valid(found, [column("ab")]), on_sample(found, sample_of(*LEARNED)))
     assert "| `a\\|b` | 3 | 0 |" in page
     assert "| ``` `` ``` | 2 | 0 |" in page
     assert "| `x\\u200by` | 3 | 0 |" in page

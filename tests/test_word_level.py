@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from test_encoding import encode_split
 from test_tokenizer import params
 from test_vocabulary import split_of
 
-from reprise.encoding import encode_split
 from reprise.errors import PipelineError
 from reprise.params.encode import EncodeParams
 from reprise.tokenizer import Tokenizer
@@ -88,6 +89,6 @@ def test_wikitext_2_has_its_published_counts(
         found[split] = encode_split(documents, model, tmp_path, split, encoding, 1)["tokens"]
     assert found == TOKENS
     tokenizer = Tokenizer.load(model)
-    valid = on_valid(tokenizer, wikitext["valid"])
+    valid = on_valid(tokenizer, [pa.array(wikitext["valid"], pa.string())])
     assert valid.uses[tokenizer.unknown_id] == 0
     assert valid.uses[tokenizer.pieces().index("▁<unk>")] == 11_718  # grep -o '<unk>' | wc -l

@@ -1,8 +1,10 @@
 """Encoding each different word once gives what SentencePiece gives for whole texts."""
 
 import re
+from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,11 +53,27 @@ def test_many_different_words_get_the_same_ids(tokenizer: Tokenizer) -> None:
 def test_small_batches_and_a_short_memory_change_no_id(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wordwise, "BATCH_BYTES", 100)
-    monkeypatch.setattr(wordwise, "REMEMBERED_CHARACTERS", 300)
+    monkeypatch.setattr(wordwise, "CHUNK_BYTES", 50)
+    monkeypatch.setattr(wordwise, "CHUNKS_A_BATCH", 2)
+    monkeypatch.setattr(wordwise, "REMEMBERED_BYTES", 500)
     same(tokenizer, [*numbers(700), "", *HARD, *TEXTS])
     assert tokenizer._wordwise
-    assert len(tokenizer._wordwise._memory.numbers) < 100
+    assert len(tokenizer._wordwise._memory.words) < 100
+
+
+def test_uses_are_the_ids_that_whole_texts_give(tokenizer: Tokenizer) -> None:
+    for texts in ([*HARD, *TEXTS, *TEXTS[:9], ""], [""], []):
+        expected = Counter(i for text in texts for i in tokenizer._processor.encode(text))
+        found = tokenizer.uses(pa.array(texts, pa.string()))
+        assert found.tolist() == [expected[i] for i in range(tokenizer.size)]
+
+
+@pytest.mark.parametrize("text", [" a" * 30 + "\n\n\nb c", "abc " * 40, "  é" * 40])
+def test_a_text_longer_than_a_chunk_loses_no_word(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(wordwise, "CHUNK_BYTES", 50)
+    same(tokenizer, ["a", text, "", text])
 
 
 def test_a_unigram_gets_the_likeliest_pieces_of_each_word() -> None:

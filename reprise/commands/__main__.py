@@ -5,6 +5,7 @@ import click
 from reprise.commands.catalog import catalog
 from reprise.commands.check import check
 from reprise.commands.deps import deps
+from reprise.commands.preflight import preflight
 from reprise.commands.ui import ui
 from reprise.commands.verify import verify
 
@@ -17,6 +18,7 @@ def reprise() -> None:
 reprise.add_command(catalog)
 reprise.add_command(check)
 reprise.add_command(deps)
+reprise.add_command(preflight)
 reprise.add_command(ui)
 reprise.add_command(verify)
 

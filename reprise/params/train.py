@@ -72,6 +72,9 @@ class TrainParams(Section):
                 f"times nodes {self.nodes}"
             )
 
+        if self.strategy == "fsdp" and self.optimizer == "adafactor":
+            yield "strategy fsdp cuts matrices, of which optimizer adafactor needs all; take ddp"
+
     @property
     def processes(self) -> int:
         return self.devices * self.nodes
