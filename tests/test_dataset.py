@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reprise.dataset import Batches, EncodedSplit, StreamBatches, WindowBatches
+from reprise.dataset import SHORTEST_SEGMENT, Batches, EncodedSplit, StreamBatches, WindowBatches
 from reprise.errors import PipelineError
 
 BOUNDARY = 1
@@ -85,6 +85,23 @@ def test_a_stream_goes_on_where_it_stopped_and_starts_afresh_with_the_epoch() ->
         assert not after.fresh
     assert batches[0].fresh
     assert batches[first_of(batches, 1)].fresh
+
+
+def test_variable_segments_are_drawn_once_for_each_epoch_and_leave_nothing_out() -> None:
+    split = split_of([200, 300, 150])
+    batches = StreamBatches(split, 2, 12, seed=1, variable_length=True)
+    again = StreamBatches(split, 2, 12, seed=1, variable_length=True)
+    lengths = []
+    for epoch in (0, 1):
+        first, last = first_of(batches, epoch), first_of(batches, epoch + 1)
+        lengths.append([batches[number].inputs.shape[1] for number in range(first, last)])
+        assert sum(lengths[-1]) == 325
+        assert min(lengths[-1][:-1]) >= SHORTEST_SEGMENT
+        assert len(set(lengths[-1])) > 3
+        assert len(predictions(batches, epoch)) == 650
+    assert lengths[0] != lengths[1]
+    number = first_of(batches, 2) - 1  # asked for alone
+    assert again[number].inputs.equal(batches[number].inputs)
 
 
 def test_a_sequence_length_over_the_splits_length_is_told() -> None:

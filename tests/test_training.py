@@ -11,7 +11,7 @@ from helpers import model_params, new_training, random_split, split_of, train_pa
 from torch import nn
 
 from reprise.errors import PipelineError
-from reprise.training import rows_as_csv, step_seed
+from reprise.training import NotFiniteError, rows_as_csv, step_seed
 
 SPLIT = random_split()
 
@@ -158,3 +158,134 @@ def test_a_text_without_surprises_is_learnt_to_nothing() -> None:
 def test_seeds_of_steps_differ() -> None:
     seeds = {step_seed(seed, step) for seed in range(20) for step in range(-1, 100)}
     assert len(seeds) == 20 * 101
+
+
+AWD = {
+    "dropout": 0.3,
+    "embedding_dropout": 0.2,
+    "weight_dropout": 0.4,
+    "variational_dropout": True,
+    "hidden_size": [20, 16],
+}
+ALGORITHMS = {
+    "nt-asgd": (
+        AWD,
+        {
+            "optimizer": "sgd",
+            "learning_rate": 3.0,
+            "averaging": "triggered",
+            "averaging_patience": 1,
+            "activation_regularization": 2.0,
+            "temporal_activation_regularization": 1.0,
+            "variable_length": True,
+        },
+    ),
+    "exponential": (AWD, {"averaging": "exponential", "variable_length": True}),
+    "plateau": ({}, {"schedule": "plateau", "plateau_patience": 0, "learning_rate": 0.5}),
+    "stable": ({}, {"schedule": "warmup_stable_decay"}),
+    "root": ({}, {"schedule": "inverse_square_root"}),
+    "adaptive": ({"tie_weights": False, "adaptive_cutoffs": [5, 10]}, {}),
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_each_algorithm_goes_on_to_the_same_bits(name: str) -> None:
+    model_changes, train_changes = ALGORITHMS[name]
+    model, params = model_params(**model_changes), train_params(max_steps=24, **train_changes)
+
+    def run(stops: set[int]) -> Any:
+        training, batches = new_training(model, params, SPLIT)
+        while not training.finished:
+            for step in training.steps(batches):
+                if step.number % 2 == 0:
+                    training.judge(training.valid_nats(SPLIT))
+                if step.number in stops:
+                    break
+            else:
+                break
+            buffer = io.BytesIO()
+            torch.save(training.state(), buffer)
+            buffer.seek(0)
+            training, batches = new_training(model, params, SPLIT)
+            training.restore(torch.load(buffer, weights_only=True))
+        return training
+
+    unbroken, resumed = run(set()), run({3, 6, 7})
+    for key, value in weights(unbroken).items():
+        assert value.equal(weights(resumed)[key]), key
+    assert all(map(torch.equal, unbroken.average.values, resumed.average.values))
+    assert unbroken.average.started == (name in ("nt-asgd", "exponential"))
+    assert unbroken.rate_factor == resumed.rate_factor
+    assert (unbroken.rate_factor < 1) == (name == "plateau")
+    assert unbroken.best_nats == resumed.best_nats
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
+def test_micro_batches_add_up_to_one_batch(architecture: str) -> None:
+    """Also where rows have ended and so count fewer tokens."""
+    model = model_params(architecture=architecture, dropout=0.0)
+    params = train_params(optimizer="sgd", learning_rate=1.0, batch_size=6, clip_norm=1e9)
+    results = []
+    for rows in (6, 3, 2, 1):
+        training, batches = new_training(model, params, SPLIT, micro_batch_size=rows)
+        losses = [step.nats for step in training.steps(batches)]
+        results.append((losses, weights(training)))
+    for losses, found in results[1:]:
+        assert losses == pytest.approx(results[0][0], rel=1e-5)
+        for name, value in found.items():
+            torch.testing.assert_close(value, results[0][1][name], atol=1e-5, rtol=1e-4)
+
+
+class Poisoned:
+    """Batches of which one makes the loss infinite, by way of a weight, once or each time."""
+
+    def __init__(self, training: Any, batches: Any, at: int, times: int) -> None:
+        self.training, self.batches, self.at, self.times = training, batches, at, times
+
+    def __getitem__(self, number: int) -> Any:
+        head = self.training.model.head.bias
+        if number == self.at and self.times:
+            self.times -= 1
+            self.kept = head.detach().clone()
+            head.data.fill_(math.inf)
+        elif self.times is not None and not torch.isfinite(head).all():
+            head.data.copy_(self.kept)
+        return self.batches[number]
+
+    def epochs(self, batches: int) -> float:
+        return float(self.batches.epochs(batches))
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted_where_that_is_set() -> None:
+    params = train_params(not_finite="skip", max_steps=6)
+    training, batches = new_training(model_params(), params, SPLIT)
+    steps = list(training.steps(Poisoned(training, batches, at=2, times=1)))
+    assert [step.skipped for step in steps] == [False, False, True, False, False, False]
+    assert training.skipped == 1
+    assert training.tokens == sum(step.tokens for step in steps if not step.skipped)
+    assert all(torch.isfinite(value).all() for value in weights(training).values())
+
+
+def test_training_goes_back_with_half_the_rate_and_gives_up_after_a_while() -> None:
+    params = train_params(not_finite="roll_back", max_steps=6, max_skipped_steps=2)
+    training, batches = new_training(model_params(), params, SPLIT)
+    poisoned = Poisoned(training, batches, at=3, times=3)
+    saved = None
+    for attempt in (1, 2, 3):
+        with pytest.raises(NotFiniteError) as fault:
+            for step in training.steps(poisoned):
+                if step.number == 2:
+                    saved = training.state()
+        if attempt == 3:
+            with pytest.raises(NotFiniteError):
+                training.roll_back(saved, fault.value)
+        else:
+            training.roll_back(saved, fault.value)
+            assert (training.step, training.rate_factor) == (2, 0.5**attempt)
+    assert training.roll_backs == 2
+
+
+def test_without_a_checkpoint_there_is_nothing_to_go_back_to() -> None:
+    training, _ = new_training(model_params(), train_params(not_finite="roll_back"), SPLIT)
+    with pytest.raises(NotFiniteError):
+        training.roll_back(None, NotFiniteError("step 1: the loss is nan"))
