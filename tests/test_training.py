@@ -21,7 +21,7 @@ def weights(training: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adafactor", "muon"])
 @pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
 def test_stopped_after_any_step_and_resumed_equals_unbroken(
     architecture: str, optimizer: str, precision: str
@@ -272,10 +272,13 @@ def test_training_goes_back_with_half_the_rate_and_gives_up_after_a_while() -> N
     poisoned = Poisoned(training, batches, at=3, times=3)
     saved = None
     for attempt in (1, 2, 3):
+        if saved is None:
+            steps = training.steps(poisoned)
+            next(steps)
+            next(steps)
+            saved = training.state()
         with pytest.raises(NotFiniteError) as fault:
-            for step in training.steps(poisoned):
-                if step.number == 2:
-                    saved = training.state()
+            list(training.steps(poisoned))
         if attempt == 3:
             with pytest.raises(NotFiniteError):
                 training.roll_back(saved, fault.value)
