@@ -254,14 +254,17 @@ def test_after_training_estimate_and_truth_stand_in_the_log_and_in_no_file(tmp_p
         project.stage(stage)
     result = project.stage("train")
     (line,) = [line for line in result.stderr.splitlines() if "estimated and true" in line]
+    size = r"([\d.]+) ([kMG]B)"
     pairs = re.fullmatch(
-        r"\S+ estimated and true: memory (\d+) MB, (\d+) MB; time of 40 steps ([\d.]+) s, "
-        r"([\d.]+) s; checkpoints (\d+) kB, (\d+) kB",
+        rf"\S+ estimated and true: memory {size}, {size}; time of 40 steps [\d.]+ s, [\d.]+ s; "
+        rf"checkpoints {size}, {size}",
         line,
     )
     assert pairs is not None, line
-    memory, true_memory, _, _, checkpoints, true_checkpoints = map(float, pairs.groups())
-    assert memory / 2 < true_memory < 2 * memory
+    words, factors = pairs.groups(), {"kB": 1e3, "MB": 1e6, "GB": 1e9}
+    numbers = [float(words[at]) * factors[words[at + 1]] for at in range(0, 8, 2)]
+    memory, true_memory, checkpoints, true_checkpoints = numbers
+    assert memory / 3 < true_memory < 3 * memory  # libraries of the processor's kind take most
     assert checkpoints < true_checkpoints < 1.5 * checkpoints  # of a small network
     for path in [*tmp_path.glob("metrics/*"), *tmp_path.glob("data/train/*.json")]:
         text = path.read_text(encoding="utf-8")

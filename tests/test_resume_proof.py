@@ -69,7 +69,7 @@ def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> 
     project = Project(tmp_path, model=no_dropout, train={"devices": 2})
     code = project.folder / "reprise" / "training.py"
     sound = code.read_text(encoding="utf-8")
-    broken = sound.replace("optimizer.load_state_dict(of_optimizer)", "pass")
+    broken = sound.replace("set_optimizer_state(optimizer, of_optimizer)", "pass")
     assert broken != sound
     code.write_text(broken, encoding="utf-8")
     result = verified(project)
