@@ -1,13 +1,14 @@
 # make repro   set everything up and run the pipeline          make test   set up, then every check and test
 # make ui      look at the runs in MLflow                      make deps   rewrite the modules in dvc.yaml
-# make lock    rewrite constraints.txt from this environment
+# make lock    rewrite constraints.txt from this environment    make ci     run again and compare with what is committed
 
 PYTHON ?= python3
+export BASE ?= main
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup repro test ui deps lock
+.PHONY: setup repro test ci ui deps lock
 setup: $(BIN)/.complete
 
 # The constraints keep every machine on the same versions; git and DVC get what they ask for.
@@ -27,6 +28,10 @@ test: setup
 	ruff check .
 	mypy
 	pytest --numprocesses auto --dist loadfile
+
+ci: setup
+	reprise check
+	reprise rerun --base "$$BASE"
 
 ui: setup
 	reprise ui

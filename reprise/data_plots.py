@@ -1,4 +1,4 @@
-"""The pictures of the data card: SVG, the same bytes for the same numbers.
+"""The pictures of the data card: the same bytes for the same numbers.
 
 Letters are drawn as shapes, so that the pictures look alike where other fonts are installed, and
 nothing is taken from a person's own settings of matplotlib.
@@ -39,14 +39,18 @@ ZIPF_FROM = 10  # the rank: the first few pieces are spaces and commas in every 
 
 
 @contextmanager
-def _picture(path: Path, height: float = 3.6) -> Iterator[Axes]:
+def picture(path: Path, height: float = 3.6) -> Iterator[Axes]:
+    """Axes to draw on; SVG or PNG, as the suffix says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams |= SETTINGS
         figure = Figure(figsize=(7.2, height), layout="constrained")
         yield figure.subplots()
         with replacing(path) as scratch:
-            figure.savefig(scratch, format="svg", metadata={"Date": None, "Creator": None})
+            kept_out = (
+                {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+            )
+            figure.savefig(scratch, format=path.suffix[1:], dpi=150, metadata=kept_out)
 
 
 def draw_lengths(lengths: dict[str, npt.NDArray[np.int64]], path: Path) -> None:
@@ -54,7 +58,7 @@ def draw_lengths(lengths: dict[str, npt.NDArray[np.int64]], path: Path) -> None:
     longest = max((int(values.max()) for values in lengths.values() if len(values)), default=1)
     shortest = min((int(values.min()) for values in lengths.values() if len(values)), default=1)
     edges = 2 ** np.arange(max(shortest, 1).bit_length() - 1, max(longest, 1).bit_length() + 1)
-    with _picture(path) as axes:
+    with picture(path) as axes:
         axes.set_xscale("log", base=2)
         for split, values in lengths.items():
             shares = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
@@ -81,7 +85,7 @@ def draw_waterfall(clean: dict[str, Any], path: Path) -> None:
     widths = [read, *reasons.values(), kept]
     left = [0, *(read - np.cumsum(list(reasons.values()))).tolist(), 0]
     colours = [GREY, *([DROPPED] * len(reasons)), KEPT]
-    with _picture(path, 1.1 + 0.34 * len(names)) as axes:
+    with picture(path, 1.1 + 0.34 * len(names)) as axes:
         axes.barh(range(len(names)), widths, left=left, color=colours, height=0.65)
         for place, (start, width) in enumerate(zip(left, widths, strict=True)):
             sign = "\N{MINUS SIGN}" if 0 < place < len(names) - 1 else ""
@@ -143,7 +147,7 @@ def draw_frequencies(uses: npt.NDArray[np.int64], path: Path) -> None:
     """Uses of the pieces in train by their rank, beside the line of Zipf's law."""
     counts = np.sort(uses[uses > 0])[::-1]
     last = max(len(counts), 1)
-    with _picture(path) as axes:
+    with picture(path) as axes:
         axes.set(xscale="log", yscale="log", xlim=(0.9, 1.5 * last))
         if len(counts):
             marker = "o" if last < 20 else ""
