@@ -21,49 +21,50 @@ from reprise.run_files import (
 from reprise.tracking import figures_of, flat
 
 NOTHING = "-"
+HERE = "here"
 PICTURE = "losses.png"  # beside the report
 
 
 def write_report(path: Path, base: RunFiles, here: RunFiles, checks: Sequence[Check]) -> None:
     """The report at `path`, and the picture beside it where a run has losses."""
-    parts = [f"# The pipeline, beside {code(base.name)}", _verdict(checks)]
+    parts = [f"# The pipeline beside {code(base.name)}", _verdict(checks)]
     parts += ["## Settings that differ", _settings(base, here)]
     parts += ["## Figures", _comparison(base, here)]
-    curves = _curves(base, here)
-    if curves:
+    if curves := _curves({base.name: base, HERE: here}):
         draw_losses(curves, path.parent / PICTURE)
         parts += ["## Losses", f"![Loss on train and valid]({PICTURE})"]
     write_text(path, "\n\n".join(parts) + "\n")
 
 
 def _verdict(checks: Sequence[Check]) -> str:
-    """What was found in the rerun: all that is not as it was, and a count of the rest."""
-    failing = [check for check in checks if check.fails]
-    told = [f"- {plain(check.line)}" for check in checks if check.verdict != "same"]
-    same = sum(check.verdict == "same" for check in checks)
-    head = f"**{len(failing)} checks fail**" if failing else "No check fails"
+    """What was found in the rerun: all that is not as it was."""
     if not checks:
-        return "Nothing was compared with the committed hashes."
-    return "\n".join([f"{head}; {same} found all hashes as they must be.", "", *told]).strip()
+        return "No hashes were compared."
+    failing = sum(check.fails for check in checks)
+    head = (
+        f"**{failing} of {len(checks)} comparisons of hashes fail.**"
+        if failing
+        else (f"None of {len(checks)} comparisons of hashes fails.")
+    )
+    told = [f"- {plain(check.line)}" for check in checks if check.verdict != "same"]
+    return "\n".join([head, "", *told]).strip()
 
 
 def _settings(base: RunFiles, here: RunFiles) -> str:
     before, now = (_leaves(files, PARAMS) for files in (base, here))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    rows = [[code(name), *(_cell(leaves.get(name)) for leaves in (before, now))] for name in names]
-    return table(["setting", plain(base.name), plain(here.name)], rows) if rows else "None."
+    rows = [[code(name), _cell(before.get(name)), _cell(now.get(name))] for name in names]
+    return table(["setting", plain(base.name), HERE], rows) if rows else "None."
 
 
 def _comparison(base: RunFiles, here: RunFiles) -> str:
     """The figures of the evaluation, and all other numbers that differ."""
-    before, now = (_figures(files) for files in (base, here))
-    names = ["figure", plain(base.name), plain(here.name), "difference"]
-    main = table(names, _rows(before, now))
-    before, now = (_counts(files) for files in (base, here))
-    rest = [row for row in _rows(before, now) if row[1] != row[2]]
+    names = ["figure", plain(base.name), HERE, "difference"]
+    main = table(names, _rows(_figures(base), _figures(here)))
+    rest = [row for row in _rows(_counts(base), _counts(here)) if row[1] != row[2]]
     if not rest:
         return f"{main}\n\nNo other number in `metrics/` differs."
-    summary = f"<details><summary>{len(rest)} numbers in metrics/ differ</summary>"
+    summary = f"<details><summary>{len(rest)} other numbers in metrics/ differ</summary>"
     return f"{main}\n\n{summary}\n\n{table(names, rest)}\n\n</details>"
 
 
@@ -86,7 +87,13 @@ def _difference(before: Any, now: Any) -> str:
     if before == now:
         return "0"
     share = f" ({(now - before) / abs(before):+.1%})" if before else ""
-    return f"{round(now - before, 6):+,}{share}"
+    return _number(now - before, "+") + share
+
+
+def _number(value: float, sign: str = "") -> str:
+    """1234567.8 -> 1,234,568; 0.1 + 0.2 -> 0.3"""
+    shown = ",.8g" if isinstance(value, float) and abs(value) < 1e7 else ",.0f"
+    return format(value, sign + shown)
 
 
 def _is_number(value: Any) -> bool:
@@ -96,7 +103,7 @@ def _is_number(value: Any) -> bool:
 def _cell(value: Any) -> str:
     if value is None:
         return NOTHING
-    return f"{value:,}" if _is_number(value) else code(json.dumps(value, ensure_ascii=False))
+    return _number(value) if _is_number(value) else code(json.dumps(value, ensure_ascii=False))
 
 
 def _figures(files: RunFiles) -> dict[str, float]:
@@ -107,15 +114,14 @@ def _figures(files: RunFiles) -> dict[str, float]:
 
 
 def _counts(files: RunFiles) -> dict[str, Any]:
-    """Everything in metrics/*.json, as dvc.lock names them, by dotted names."""
+    """All else in metrics/*.json, as dvc.lock names them, by dotted names."""
     try:
         stages = locked_stages(read_yaml_of(files, LOCK))
     except FileNotFoundError:
         return {}
-    paths = [PurePosixPath(path) for stage in stages.values() for path in stage.writes]
     found: dict[str, Any] = {}
-    for path in paths:
-        if path.parts[0] == "metrics" and path.suffix == ".json":
+    for path in (PurePosixPath(name) for stage in stages.values() for name in stage.writes):
+        if path.match("metrics/*.json") and str(path) != FIGURES:
             leaves = _leaves(files, str(path))
             found |= {f"{path.stem}.{name}": value for name, value in leaves.items()}
     return found
@@ -129,11 +135,11 @@ def _leaves(files: RunFiles, path: str) -> dict[str, Any]:
         return {}
 
 
-def _curves(*runs: RunFiles) -> dict[str, LossCurve]:
+def _curves(runs: Mapping[str, RunFiles]) -> dict[str, LossCurve]:
     found = {}
-    for files in runs:
+    for name, files in runs.items():
         try:
-            found[files.name] = loss_curve(files.read(CURVES))
+            found[name] = loss_curve(files.read(CURVES))
         except FileNotFoundError:
             continue
     return found

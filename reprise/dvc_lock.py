@@ -29,8 +29,8 @@ def locked_stages(lock: Mapping[str, Any]) -> dict[str, LockedStage]:
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """The names whose values differ, or that only one of them has, sorted."""
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    """The names whose values differ, or that only one of them has; in the order of `one`."""
+    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 
 def _locked_stage(entry: Mapping[str, Any]) -> LockedStage:

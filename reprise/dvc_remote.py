@@ -10,31 +10,37 @@ log = logging.getLogger(__name__)
 
 
 def restore(project: Path) -> bool:
-    """Bring the cache, the run cache and the outputs of dvc.lock from the remote; whether that
-    went well. A remote that is not there, or not whole, is told in one line and is no fault."""
+    """Bring cache, run cache and outputs of dvc.lock from the remote, or else the outputs from the
+    cache here; whether a remote was read. What cannot be had is told in one line and no fault."""
     remote = run_dvc(project, "config", "core.remote", capture=True).stdout.strip()
     if not remote:
-        log.warning(
-            "restore: no remote is configured, so nothing is restored; "
-            "`dvc remote add --default NAME ADDRESS` names one"
+        log.info(
+            "restore: no remote is set (`dvc remote add --default NAME ADDRESS` does), "
+            "so only what is in the cache here is taken"
         )
-        return False
-    pulled = run_dvc(project, "pull", "--run-cache", "--allow-missing", capture=True)
-    if pulled.returncode:
-        reason = next(
-            (line for line in pulled.stderr.splitlines() if line.startswith("ERROR: ")),
-            f"ERROR: exit code {pulled.returncode}",
-        )
-        log.warning(
-            "restore: `dvc pull` from the remote %s failed, and what is missing is made anew: %s",
-            remote,
-            reason.removeprefix("ERROR: "),
-        )
-        return False
-    missing = set(re.findall(r"^md5: (\S+)", pulled.stderr, re.MULTILINE))
-    rest = f"{len(missing)} files are not there and are made anew" if missing else "nothing missing"
-    log.info("restore: from the remote %s; %s", remote, rest)
+        _run(project, "checkout")
+    restored = bool(remote) and _run(project, "pull", "--run-cache")
     enter_runs(project)
+    return restored
+
+
+def _run(project: Path, *command: str) -> bool:
+    """Whether it went well."""
+    ran = run_dvc(project, *command, "--allow-missing", capture=True)
+    if ran.returncode:
+        reasons = [line for line in ran.stderr.splitlines() if line.startswith("ERROR: ")]
+        log.warning(
+            "restore: `dvc %s` failed, and what is missing is made anew: %s",
+            " ".join(command),
+            reasons[0].removeprefix("ERROR: ") if reasons else f"exit code {ran.returncode}",
+        )
+        return False
+    if missing := set(re.findall(r"^md5: (\S+)", ran.stderr, re.MULTILINE)):
+        log.warning(
+            "restore: %d files are not in the remote and are made anew, the first with md5 %s",
+            len(missing),
+            min(missing),
+        )
     return True
 
 

@@ -40,8 +40,8 @@ def repeat_checks(project: Path, params: Path) -> Iterator[Check]:
 def compared(one: Mapping[str, LockedStage], other: Mapping[str, LockedStage]) -> Iterator[Check]:
     """A line for each file that differs, in the order in which the stages write or read them."""
     ours, theirs = _hashes(one), _hashes(other)
-    paths = set(differing(ours, theirs))
-    for path in [path for path in ours if path in paths] + sorted(paths - ours.keys()):
+    paths = differing(ours, theirs)
+    for path in paths:
         found = " and ".join(
             f"md5 {hashes.get(path, 'nothing')} with {workers} worker{'s' * (workers > 1)}"
             for hashes, workers in zip((ours, theirs), WORKERS, strict=True)
@@ -70,7 +70,7 @@ def _run_from_nothing(
     shutil.copy(params, folder / PARAMS)
     _set_run(folder / PARAMS, workers)
     run_dvc(folder, "cache", "dir", "--local", str(folder / ".dvc" / "cache"), capture=True)
-    log.info("%s with %d workers, from nothing, in %s", params, workers, folder)
+    log.info("%s from nothing, with run.workers %d, in %s", params, workers, folder)
     ran = run_dvc(folder, "repro", capture=True)
     if ran.returncode:
         log.error("\n".join(f"{ran.stdout}\n{ran.stderr}".splitlines()[-LAST_LINES:]))
