@@ -2,6 +2,7 @@
 
 import logging
 import re
+from contextlib import chdir
 from pathlib import Path
 
 from reprise.dvc_process import run_dvc
@@ -52,7 +53,7 @@ def enter_runs(project: Path) -> None:
     """
     from dvc.repo import Repo
 
-    with Repo(str(project)) as repo, repo.lock:
+    with chdir(project), Repo() as repo, repo.lock:  # the run cache takes paths from here
         for stage in repo.index.stages:
             if not stage.changed():
-                stage.repo.stage_cache.save(stage)
+                repo.stage_cache.save(stage)
