@@ -44,13 +44,14 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     from reprise.errors import Interrupted
     from reprise.event_log import EventLog
     from reprise.interruption import StopRequest
-    from reprise.params.loading import load_section, read_params
+    from reprise.params.loading import load_section
     from reprise.params.model import ModelParams
-    from reprise.params.run import RunParams
     from reprise.params.train import TrainParams
     from reprise.progress import Progress
     from reprise.throughput import Throughput
-    from reprise.tracking import Tracker, curve_points, settings_tags
+    from reprise.tracking.description import curve_points
+    from reprise.tracking.tracker import Tracker
+    from reprise.tracking.training_record import end_of_training, start_of_training
     from reprise.training_run import TrainingRun
 
     report = StageReport("train")
@@ -61,14 +62,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     with (
         run.out_of_memory_told(),
         StopRequest() as stop,
-        Tracker.start(
-            load_section(params_path, RunParams),
-            run.key,
-            run.settings["name"],
-            params=read_params(params_path),
-            tags=settings_tags(run.settings),
-            continues=training.step > 0,
-        )
+        start_of_training(params_path, run.settings, continues=training.step > 0)
         if run.is_first
         else Tracker() as tracker,
         EventLog.start(
@@ -104,9 +98,8 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
                 )
         run.deliver(model, metrics, log)
         if run.is_first:
-            tracker.log_curves(log)
             tracker.log_figures(run.reckoning.tell())
-            tracker.log_artifacts([*sorted(model.iterdir()), params_path], "model")
+            end_of_training(tracker, params_path, model, metrics, log)
     report.close(
         read=f"{training.tokens:,} tokens",
         wrote=f"{run.settings['parameters']:,} parameters, best after step {training.best_step}, "

@@ -16,7 +16,7 @@ def ui(params_path: Path, port: int) -> None:
     """Open MLflow on the runs of this project, on loopback; for a server, name its page."""
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
-    from reprise.tracking import runs_page, tracking_uri
+    from reprise.tracking.store import runs_page, tracking_uri
 
     uri = tracking_uri()
     is_server = uri.startswith(("http://", "https://"))
