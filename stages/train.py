@@ -49,7 +49,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     from reprise.params.train import TrainParams
     from reprise.progress import Progress
     from reprise.throughput import Throughput
-    from reprise.tracking.description import curve_points
+    from reprise.tracking.description import curve_points, event_points
     from reprise.tracking.tracker import Tracker
     from reprise.tracking.training_record import end_of_training, start_of_training
     from reprise.training_run import TrainingRun
@@ -83,7 +83,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
                     training.judge(valid_nats)
                 if step.number % params.steps_per_log == 0 or valid_nats is not None:
                     row = training.add_row(step, valid_nats)
-                    figures = curve_points(row) | training.events()
+                    figures = curve_points(row) | event_points(training.events())
                     figures |= {"train/tokens_per_second": throughput.read()}
                     tracker.log_metrics(figures, step.number)
                     events.log(figures, step.number)

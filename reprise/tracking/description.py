@@ -18,6 +18,7 @@ CURVES = {
     "tokens": "train/tokens",
 }
 
+EVENTS = ("loss_spikes", "skipped_steps", "roll_backs")  # in metrics/train.json
 TRANSFORMER_SETTINGS = ("heads", "key_value_heads", "query_key_norm", "feedforward_size")
 
 # Settings that mean something only where another has a certain value: section, beginnings of their
@@ -100,6 +101,11 @@ def curve_points(row: Mapping[str, Any]) -> dict[str, float]:
         for name, curve in CURVES.items()
         if (value := row.get(name)) is not None
     }
+
+
+def event_points(counts: Mapping[str, Any]) -> dict[str, float]:
+    """How often something happened that a person may want to look at, where it did."""
+    return {f"events/{name}": counts[name] for name in EVENTS if counts[name]}
 
 
 def figures_of(data: Mapping[str, Any]) -> dict[str, float]:

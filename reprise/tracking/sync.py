@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from reprise.checkout import git_state
 from reprise.errors import PipelineError
 from reprise.run_files import Revision, RunFiles, Workspace, read_yaml_of
-from reprise.tracking.data import DATA_STAGES, hashes_of, is_current, output_hashes
+from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes
 from reprise.tracking.finished_run import (
     COUNTS,
     CURVES,
@@ -22,7 +23,9 @@ from reprise.tracking.finished_run import (
     FIGURES,
     LOCK,
     PARAMS,
+    RESULTS,
     SETTINGS,
+    TRAINED,
     VOCABULARY,
     WEIGHTS,
     publish,
@@ -30,13 +33,12 @@ from reprise.tracking.finished_run import (
 from reprise.tracking.store import connect, runs_of, shown_uri, store_failures, unusable
 from reprise.tracking.tracker import HASH_PREFIX
 
-NEEDED = (PARAMS, LOCK, SETTINGS, CURVES, FIGURES)
+NEEDED = (PARAMS, LOCK, SETTINGS, TRAINED, CURVES, FIGURES)
 OPTIONAL = (
-    *("metrics/train.json", COUNTS, WEIGHTS, VOCABULARY),
+    *(COUNTS, WEIGHTS, VOCABULARY),
     *("data/evaluate/documents.parquet", "data/evaluate/samples.txt"),
 )
 CARD = (DATA_CARD, *(f"metrics/data_card/{name}.svg" for name in ("dropped", "lengths", "pieces")))
-RESULTS = (WEIGHTS, CURVES, FIGURES, "data/evaluate")
 EXPERIMENTS = "refs/exps/"
 NO_EXPERIMENTS = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/")
 
@@ -63,7 +65,7 @@ def sync() -> Iterator[tuple[str, Outcome]]:
     seen: set[str] = set()
     for state in states():
         lock = _lock_of(state)
-        hashes = output_hashes(lock, tuple(lock.get("stages", {})))
+        hashes = output_hashes(lock)
         results = {path: hashes[path] for path in RESULTS if path in hashes}
         identity = json.dumps(results)
         if len(results) == len(RESULTS) and identity not in seen:
@@ -87,7 +89,7 @@ def states() -> Iterator[State]:
             tags |= {"DVC_EXP_BASELINE_REV": parents[0]} if parents else {}
             yield State(commit, name, tags, int(seconds) * 1000)
     if Path(LOCK).exists():
-        yield State(None, "workspace", {}, None)
+        yield State(None, "workspace", git_state(Path()), None)
 
 
 def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) -> Outcome:
@@ -97,7 +99,7 @@ def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) 
             paths = {path: _copy(files, path, copies) for path in NEEDED}
         except FileNotFoundError:
             return "not in the cache"
-        checked = {path: paths[path] for path in (CURVES, FIGURES)}
+        checked = {path: paths[path] for path in (SETTINGS, TRAINED, CURVES, FIGURES)}
         if any(results[path] != md5 for path, md5 in hashes_of(checked).items()):
             return "not in the cache"  # a workspace that its dvc.lock does not tell of
         key = json.loads(paths[SETTINGS].read_bytes())["run_key"]
@@ -109,7 +111,7 @@ def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) 
                 paths[path] = _copy(files, path, copies)
             except FileNotFoundError:
                 continue
-        data = output_hashes(lock, DATA_STAGES)
+        data = data_hashes(lock)
         tracker = publish(paths, data, results, tags=state.tags, start_time=state.milliseconds)
     if tracker.is_away:
         raise PipelineError(f"MLflow at {shown_uri()} went away; run `reprise track sync` again")

@@ -122,6 +122,8 @@ class Tracker:
         tracker = cls()
         if not settings.tracking:
             return tracker
+        import mlflow.entities  # noqa: F401  here, since two threads cannot import it at once
+
         if live:
             tags = {**git_state(Path.cwd()), **experiment_tags(), **circumstances(), **tags}
             name = os.environ.get("DVC_EXP_NAME") or name
