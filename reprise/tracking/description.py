@@ -19,6 +19,10 @@ CURVES = {
 }
 
 EVENTS = ("loss_spikes", "skipped_steps", "roll_backs")  # in metrics/train.json
+HOW_TRAINED = (
+    *("devices", "nodes", "strategy", "micro_batch_size"),
+    *("kept_", "tensorboard", "steps_per_checkpoint", "steps_per_log"),
+)
 TRANSFORMER_SETTINGS = ("heads", "key_value_heads", "query_key_norm", "feedforward_size")
 
 # Settings that mean something only where another has a certain value: section, beginnings of their
@@ -49,7 +53,9 @@ CONDITIONS: tuple[tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], bool
     ("train", ("averaging_decay",), lambda train: train["averaging"] == "exponential"),
     ("train", ("averaging_patience",), lambda train: train["averaging"] == "triggered"),
     ("train", ("max_skipped_steps",), lambda train: train["not_finite"] != "stop"),
-    ("train", ("kept_", "tensorboard", "steps_per_checkpoint"), lambda train: False),
+    ("download", ("max_",), lambda download: False),
+    ("train", HOW_TRAINED, lambda train: False),
+    ("evaluate", ("batch_tokens", "baseline_tokens"), lambda evaluate: False),
     ("evaluate", ("dynamic_",), lambda evaluate: evaluate["dynamic"]),
     ("evaluate", ("cache_",), lambda evaluate: evaluate["cache_tokens"] > 0),
     ("run", ("",), lambda run: False),

@@ -40,7 +40,7 @@ def mark_killed(client: "MlflowClient", experiment_id: str) -> None:
     gone."""
     from reprise.tracking.store import search_runs
 
-    for run in search_runs(client, experiment_id, "attributes.status = 'RUNNING'"):
+    for run in search_runs(client, [experiment_id], "attributes.status = 'RUNNING'"):
         if not may_live(run.data.tags.get(PROCESS_TAG, "")):
             client.set_terminated(run.info.run_id, "KILLED")
 
