@@ -18,8 +18,7 @@ VOLATILE = (
     "system/",
     "speed/",
     "train/tokens_per_second",
-    "estimate/",
-    "truth/",
+    "spent/",
 )  # of the machine, in no file
 NO_FILE = ("version.", "command", "reprise.process", "DVC_", "git.", "mlflow.")
 

@@ -631,7 +631,7 @@ def test_an_uncommitted_change_is_kept_beside_the_commit(
 def test_a_watched_run_tells_what_the_machine_does(checkout: Path) -> None:
     for _ in range(2):
         with start(watched=True, continues=True) as tracker:
-            pass
+            tracker.log_metrics({"loss": 2.5}, step=10)
         client_of(checkout).update_run(tracker.run_id, status="KILLED")
     (run,) = runs_in(client_of(checkout))
     assert {"system/cpu_utilization_percentage", "system/system_memory_usage_percentage"} <= set(

@@ -17,7 +17,6 @@ DATA = (
     "data/download",
     *(f"data/clean/{split}.parquet" for split in CONTEXTS),
     "data/tokenize/tokenizer.model",
-    *(f"data/encode/{split}.npy" for split in CONTEXTS),
 )
 MAX_DIGEST_CHARACTERS = 36  # MLflow's limit
 

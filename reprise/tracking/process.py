@@ -17,12 +17,15 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 def circumstances() -> dict[str, str]:
     """Tags: versions, the command, and the process, by which others see that it was killed."""
+    command = shlex.join(["python", *sys.orig_argv[1:]])
     python = ".".join(map(str, sys.version_info[:3]))
     return {
         "version.python": python,
         **{f"version.{name}": found for name in PACKAGES if (found := _version(name))},
         **({"version.driver": driver} if (driver := _driver()) else {}),
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": command,
+        "mlflow.source.name": command,  # under these MLflow's pages show it
+        "mlflow.source.type": "LOCAL",
         PROCESS_TAG: this_process(),
     }
 
