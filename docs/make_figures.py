@@ -52,7 +52,7 @@ document.querySelectorAll(".js-plotly-plot .main-svg").length > 0
 @click.option("--experiment", default="reprise", show_default=True, help="In MLflow.")
 def main(log: Path, images: Path, experiment: str) -> None:
     """Make the pictures of the README."""
-    from reprise.tracking import runs_page, tracking_uri
+    from reprise.tracking.store import runs_page, tracking_uri
 
     draw_loss(log, images / "loss.png")
     with mlflow_server(tracking_uri()) as address:

@@ -18,7 +18,7 @@ from reprise.run_files import (
     read_json_of,
     read_yaml_of,
 )
-from reprise.tracking import figures_of, flat
+from reprise.tracking.description import figures_of, flat
 
 NOTHING = "-"
 HERE = "here"

@@ -4,6 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
+NOT_THE_PIPELINES = ("--", ":/", ":(top,exclude)dvc.lock", ":(top,exclude)metrics")
+MAX_PATCH_CHARACTERS = 1_000_000
+
 
 def main_checkout() -> Path:
     """The project's folder, where runs outlive the temporary folders of DVC's experiments.
@@ -24,17 +27,9 @@ def git_state(folder: Path) -> dict[str, str]:
 
     What the pipeline itself writes into the tree (dvc.lock, metrics/) makes it no dirtier.
     """
-    changes = (
-        "status",
-        "--porcelain",
-        "--",
-        ":/",
-        ":(top,exclude)dvc.lock",
-        ":(top,exclude)metrics",
-    )
     try:
         commit = _git(folder, "rev-parse", "HEAD").strip()
-        dirty = bool(_git(folder, *changes))
+        dirty = bool(_git(folder, "status", "--porcelain", *NOT_THE_PIPELINES))
     except (OSError, subprocess.CalledProcessError):
         return {}
     return {
@@ -42,6 +37,17 @@ def git_state(folder: Path) -> dict[str, str]:
         "git.dirty": "true" if dirty else "false",
         "mlflow.source.git.commit": commit,  # the name under which mlflow ui shows it
     }
+
+
+def git_difference(folder: Path) -> str:
+    """What `git_state` calls dirty, as a patch; new files are named. Empty outside of git."""
+    try:
+        patch = _git(folder, "diff", "HEAD", *NOT_THE_PIPELINES)
+        new = _git(folder, "ls-files", "--others", "--exclude-standard", *NOT_THE_PIPELINES)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    named = "".join(f"new file, not added to git: {name}\n" for name in new.splitlines())
+    return (patch + named)[:MAX_PATCH_CHARACTERS]
 
 
 def experiment_tags() -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reprise.tracking import flat
+from reprise.tracking.description import flat
 
 LOCK = "dvc.lock"
 

@@ -28,7 +28,8 @@ from reprise.params.model import ModelParams
 from reprise.params.run import RunParams
 from reprise.params.train import TrainParams
 from reprise.run_key import run_key
-from reprise.tracking import flat, settings_tags, tags_of_runs
+from reprise.tracking.description import flat, settings_tags
+from reprise.tracking.store import tags_of_runs
 from reprise.training_run import input_paths
 from reprise.yaml_files import read_yaml
 

@@ -42,12 +42,11 @@ def main(
     from reprise.machine import scoring_device
     from reprise.model_files import load_model
     from reprise.params.evaluate import EvaluateParams
-    from reprise.params.loading import load_section, read_params
+    from reprise.params.loading import load_section
     from reprise.params.model import ModelParams
-    from reprise.params.run import RunParams
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
-    from reprise.tracking import Tracker, figures_of, settings_tags
+    from reprise.tracking.finished_run import publish_evaluation
 
     report = StageReport("evaluate")
     params = load_section(params_path, EvaluateParams)
@@ -90,17 +89,7 @@ def main(
     write_text(out / "samples.txt", samples)
     figures = {result.split: result.figures for result in results}
     write_json(metrics, {**figures, "device": device.type})
-    with Tracker.start(
-        load_section(params_path, RunParams),
-        settings["run_key"],
-        settings["name"],
-        params=read_params(params_path),
-        tags=settings_tags(settings),
-        continues=True,
-    ) as tracker:
-        tracker.log_curves(log)
-        tracker.log_figures(figures_of(figures))
-        tracker.log_artifacts([metrics, *sorted(out.iterdir())], "evaluation")
+    publish_evaluation(params_path, model, tokenizer, log, metrics, out)
     valid, test = figures["valid"], figures["test"]
     report.close(
         read=f"{valid['tokens'] + test['tokens']:,} tokens of valid and test",

@@ -7,6 +7,7 @@ from reprise.commands.check import check
 from reprise.commands.deps import deps
 from reprise.commands.preflight import preflight
 from reprise.commands.rerun import rerun
+from reprise.commands.track import track
 from reprise.commands.ui import ui
 from reprise.commands.verify import verify
 
@@ -21,6 +22,7 @@ reprise.add_command(check)
 reprise.add_command(deps)
 reprise.add_command(preflight)
 reprise.add_command(rerun)
+reprise.add_command(track)
 reprise.add_command(ui)
 reprise.add_command(verify)
 

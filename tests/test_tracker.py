@@ -1,24 +1,28 @@
 """Real stores: SQLite in a temporary folder, and `mlflow server` on loopback."""
 
-import json
 import logging
 import os
+import platform
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from reprise.errors import Interrupted
 from reprise.params.run import RunParams
-from reprise.tracking import Tracker, curve_points, figures_of, flat
+from reprise.tracking.process import may_live, this_process
+from reprise.tracking.tracker import Tracker
 
 RUN = RunParams(
     workers="auto", engine="loky", engine_address=None, tracking=True, experiment="novels"
@@ -26,7 +30,7 @@ RUN = RunParams(
 OFF = RunParams(
     workers="auto", engine="loky", engine_address=None, tracking=False, experiment="novels"
 )
-PARAMS = {"train": {"seed": 1, "learning_rate": 0.003}, "evaluate": {"prompts": ["a", "é"]}}
+PARAMS = {"train.seed": "1", "train.learning_rate": "0.003", "evaluate.prompts": '["a", "é"]'}
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +64,13 @@ def bare_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(key: str = "k1", **changes: Any) -> Tracker:
+    """A tracker whose store has answered, or has failed to."""
     arguments = {"name": "lstm-512x1", "params": PARAMS, "tags": {"git.dirty": "false"}} | changes
-    return Tracker.start(arguments.pop("settings", RUN), key, **arguments)
+    tracker = Tracker.start(arguments.pop("settings", RUN), key, **arguments)
+    deadline = time.monotonic() + 30
+    while not (tracker.run_id or tracker.is_away) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return tracker
 
 
 def client_of(checkout: Path) -> MlflowClient:
@@ -87,7 +96,7 @@ def test_a_run_holds_its_settings_curves_figures_and_files(checkout: Path, tmp_p
         tracker.log_metrics({"train/nats_per_token": 2.5, "train/learning_rate": 0.003}, step=10)
         tracker.log_metrics({"train/nats_per_token": 2.0}, step=20)
         tracker.log_figures({"test/bits_per_byte": 1.25})
-        tracker.log_artifacts([tmp_path / "samples.txt"], "evaluate")
+        tracker.log_artifacts({"evaluate/samples.txt": tmp_path / "samples.txt"})
     client = client_of(checkout)
     (run,) = runs_in(client)
     assert run.info.run_id == tracker.run_id
@@ -146,20 +155,14 @@ def test_a_run_tells_its_commit_and_its_experiment_which_evaluation_leaves_alone
 
 
 def test_more_points_and_settings_than_one_request_may_hold(checkout: Path) -> None:
-    params = {"many": {f"setting{n:03}": n for n in range(250)}}
+    params = {f"many.setting{n:03}": str(n) for n in range(250)}
     with start(params=params) as tracker:
         for step in range(2500):
             tracker.log_metrics({"train/nats_per_token": step / 2}, step)
     client = client_of(checkout)
     (run,) = runs_in(client)
     assert points(client, run, "train/nats_per_token") == [(n, n / 2) for n in range(2500)]
-    assert run.data.params == {f"many.setting{n:03}": str(n) for n in range(250)}
-
-
-def test_a_value_too_long_for_mlflow_is_told_by_its_length(checkout: Path) -> None:
-    start(params={"short": "x" * 6000, "long": "x" * 6001}).finish()
-    params = runs_in(client_of(checkout))[0].data.params
-    assert params == {"short": "x" * 6000, "long": "(6,001 characters, see params.yaml)"}
+    assert run.data.params == params
 
 
 def test_what_is_no_number_is_passed_over(checkout: Path) -> None:
@@ -172,7 +175,7 @@ def test_what_is_no_number_is_passed_over(checkout: Path) -> None:
 def test_points_arrive_while_the_work_goes_on(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reprise.tracking.SECONDS_BETWEEN_SENDS", 0.05)
+    monkeypatch.setattr("reprise.tracking.tracker.SECONDS_BETWEEN_SENDS", 0.05)
     tracker = start()
     tracker.log_metrics({"a": 1.0}, step=1)
     client = client_of(checkout)
@@ -236,15 +239,15 @@ def test_two_processes_that_send_the_same_point_leave_one(checkout: Path) -> Non
 
 
 def test_settings_of_a_taken_up_run_are_completed(checkout: Path) -> None:
-    start(params={"a": 1, "run": {"workers": 1}}).finish("KILLED")
-    start(params={"a": 1, "b": 3, "run": {"workers": 2}}).finish()
+    start(params={"a": "1"}).finish("KILLED")
+    start(params={"a": "1", "b": "3"}).finish()
     (run,) = runs_in(client_of(checkout))
-    assert run.data.params == {"a": "1", "b": "3", "run.workers": "1"}
+    assert run.data.params == {"a": "1", "b": "3"}
 
 
 def test_work_with_another_setting_is_a_run_of_its_own(checkout: Path) -> None:
     for context in ("document", "stream", "stream"):
-        with start(params={"evaluate": {"context": context}}, continues=True) as tracker:
+        with start(params={"evaluate.context": context}, continues=True) as tracker:
             tracker.log_figures({"test/bits_per_byte": len(context)})
     found = {
         run.data.params["evaluate.context"]: run.data.metrics["test/bits_per_byte"]
@@ -339,11 +342,12 @@ def test_a_fresh_clone_makes_the_run_from_the_tracked_files(checkout: Path, tmp_
 
 WORKER = """
 import sys
+import tempfile
 from reprise.params.run import RunParams
-from reprise.tracking import Tracker
+from reprise.tracking.tracker import Tracker
 work = {"workers": "auto", "engine": "loky", "engine_address": None}
 settings = RunParams(**work, tracking=True, experiment="novels")
-with Tracker.start(settings, sys.argv[1], sys.argv[1], {"a": 1}, {}) as tracker:
+with Tracker.start(settings, sys.argv[1], sys.argv[1], {"a": "1"}, {}) as tracker:
     for step in range(1500):
         tracker.log_metrics({"loss": float(step)}, step)
 """
@@ -376,6 +380,12 @@ def test_with_tracking_off_nothing_is_imported_and_nothing_written(bare_checkout
     assert list(bare_checkout.iterdir()) == []
 
 
+NOT_ALL = (
+    "MLflow at {}: not all was recorded; `reprise track sync` publishes it from the files when it "
+    "is back"
+)
+
+
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -383,7 +393,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def use_and_finish(tracker: Tracker, path: Path) -> None:
     tracker.log_metrics({"a": 1.0}, step=1)
     tracker.log_figures({"b": 1.0})
-    tracker.log_artifacts([path], "evaluate")
+    tracker.log_artifacts({"evaluate/samples.txt": path})
     tracker.finish()
 
 
@@ -403,7 +413,8 @@ def test_an_unreachable_server_is_told_once_without_its_password(
     assert time.monotonic() - began < 10
     assert warnings_of(caplog) == [
         f"MLflow at http://{host}: [Errno 111] Connection refused; "
-        "the work goes on without it, its figures are in metrics/"
+        "the work goes on, what is missed is sent when it answers again",
+        NOT_ALL.format(f"http://{host}"),
     ]
 
 
@@ -414,7 +425,8 @@ def test_a_database_that_is_none_is_told_once(
     use_and_finish(start(), tmp_path / "samples.txt")
     assert warnings_of(caplog) == [
         f"MLflow at sqlite:///{checkout}/mlflow.db: file is not a database; "
-        "the work goes on without it, its figures are in metrics/"
+        "the work goes on, what is missed is sent when it answers again",
+        NOT_ALL.format(f"sqlite:///{checkout}/mlflow.db"),
     ]
 
 
@@ -423,113 +435,274 @@ def test_a_missing_database_driver_is_told_once(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+oursql://me:secret@localhost/runs")
     use_and_finish(start(), tmp_path / "samples.txt")
-    (line,) = warnings_of(caplog)
+    line, _ = warnings_of(caplog)
     assert line.startswith("MLflow at mysql+oursql://localhost/runs: ")
     assert "secret" not in line
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+class Server:
     """`mlflow server` with one worker, so that killing the process group kills it all."""
-    port = free_port()
-    folder = tmp_path / "server"
-    folder.mkdir()
-    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}"]
-    command += ["--workers=1", "--backend-store-uri=sqlite:///server.db"]
-    command += ["--artifacts-destination=artifacts"]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+
+    def __init__(self, folder: Path, store: str = "sqlite:///server.db") -> None:
+        self.port, self.folder, self.store = free_port(), folder, store
+        self.uri = f"http://127.0.0.1:{self.port}"
+        folder.mkdir()
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1"]
+        command += [f"--port={self.port}", "--workers=1", f"--backend-store-uri={self.store}"]
+        command += ["--artifacts-destination=artifacts"]
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with socket.socket() as connection:
+                if connection.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("mlflow server did not start")
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 9)
+            self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    found = Server(tmp_path / "server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", found.uri)
     try:
-        wait_for(port, process)
-        yield f"http://127.0.0.1:{port}", process
+        yield found
     finally:
-        kill(process)
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as connection:
-            if connection.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("mlflow server did not start")
-
-
-def kill(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, 9)
-        process.wait()
+        found.kill()
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_stops_and_slows_nothing(
-    server: tuple[str, "subprocess.Popen[bytes]"],
+def test_a_server_that_goes_away_slows_nothing_and_gets_all_when_it_is_back(
+    server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    uri, process = server
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr("reprise.tracking.SECONDS_BETWEEN_SENDS", 0.05)
+    monkeypatch.setattr("reprise.tracking.tracker.SECONDS_BETWEEN_SENDS", 0.05)
+    monkeypatch.setattr("reprise.tracking.tracker.MAX_SECONDS_BETWEEN_TRIES", 0.5)
     (tmp_path / "samples.txt").write_text("Once\n")
     tracker = start()
     tracker.log_metrics({"loss": 2.5}, step=1)
-    tracker.log_artifacts([tmp_path / "samples.txt"], "evaluate")
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client = MlflowClient(tracking_uri=server.uri, registry_uri=server.uri)
     while not (metrics := runs_in(client)[0].data.metrics):
         time.sleep(0.05)
     assert metrics == {"loss": 2.5}
-    assert [file.path for file in client.list_artifacts(tracker.run_id, "evaluate")] == [
-        "evaluate/samples.txt"
-    ]
 
-    kill(process)
+    server.kill()
+    tracker.log_artifacts({"evaluate/samples.txt": tmp_path / "samples.txt"})
     slowest = 0.0
     for step in range(2, 300):
         began = time.monotonic()
         tracker.log_metrics({"loss": 1 / step}, step)
         slowest = max(slowest, time.monotonic() - began)
         time.sleep(0.01)
-    use_and_finish(tracker, tmp_path / "samples.txt")
     assert slowest < 0.5
     (line,) = warnings_of(caplog)
-    assert line.startswith(f"MLflow at {uri}: ")
-    assert line.endswith("; the work goes on without it, its figures are in metrics/")
+    assert line.startswith(f"MLflow at {server.uri}: ")
+    assert line.endswith("; the work goes on, what is missed is sent when it answers again")
+
+    server.start()
+    tracker.log_figures({"test/bits_per_byte": 1.25})
+    tracker.finish()
+    assert warnings_of(caplog) == [line]
+    (run,) = runs_in(client)
+    assert run.info.status == "FINISHED"
+    assert points(client, run, "loss") == [(1, 2.5), *((n, 1 / n) for n in range(2, 300))]
+    assert run.data.metrics["test/bits_per_byte"] == 1.25
+    (file,) = client.list_artifacts(tracker.run_id, "evaluate")
+    assert file.path == "evaluate/samples.txt"
 
 
-def test_a_row_of_the_training_log_is_sent_as_its_file_rounds_it() -> None:
-    row = {"step": 3, "tokens": 1234567, "train_nats_per_token": 1.23456789, "learning_rate": 0.1}
-    assert curve_points({**row, "valid_nats_per_token": None}) == {
-        "train/tokens": 1234567,
-        "loss/train_nats_per_token": 1.23457,
-        "train/learning_rate": 0.1,
-    }
+@pytest.mark.slow
+def test_a_server_that_comes_later_than_the_training_gets_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reprise.tracking.tracker.SECONDS_BETWEEN_SENDS", 0.05)
+    server = Server(tmp_path / "server")
+    server.kill()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    tracker = start()
+    tracker.log_metrics({"loss": 2.5}, step=1)
+    server.start()
+    try:
+        tracker.finish()
+        client = MlflowClient(tracking_uri=server.uri, registry_uri=server.uri)
+        (run,) = runs_in(client)
+        assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 2.5})
+    finally:
+        server.kill()
 
 
-def test_nested_settings_become_dotted_names() -> None:
-    nested = {"a": {"b": {"c": 1}, "d": [1, 2]}, "e": "x"}
-    assert flat(nested, ".") == {"a.b.c": 1, "a.d": [1, 2], "e": "x"}
+def test_a_run_whose_process_was_killed_is_marked_by_the_next_one(checkout: Path) -> None:
+    code = WORKER.replace("    for step", "    import time\n    time.sleep(60)\n    for step")
+    worker = subprocess.Popen([sys.executable, "-c", code, "key0"])
+    client = client_of(checkout)
+    deadline = time.monotonic() + 60
+    while not client.get_experiment_by_name("novels") or not runs_in(client):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with start("key1"):  # it lives, and is left alone
+        pass
+    assert [run.info.status for run in runs_in(client)] == ["RUNNING", "FINISHED"]
+    worker.kill()
+    worker.wait()
+    with start("key2"):
+        pass
+    assert [run.info.status for run in runs_in(client)] == ["KILLED", "FINISHED", "FINISHED"]
 
 
-def test_figures_are_the_models_and_one_of_each_other_in_a_group_for_each_split() -> None:
-    text = """{"device": "cpu",
-               "valid": {"bits_per_byte": 2.0,
-                         "dynamic_evaluation": {"bits_per_byte": 1.8, "decay": 0.02},
-                         "neural_cache": {"bits_per_byte": 1.9, "weight": 0.1}},
-               "test": {"unigram": {"bits_per_byte": 2.5, "order": 1}, "words": 3, "best": "model",
-                        "bits_per_byte": 1.5, "context": "stream"}}"""
-    expected = {
-        "test/bits_per_byte": 1.5,
-        "test/unigram_bits_per_byte": 2.5,
-        "valid/bits_per_byte": 2.0,
-        "valid/dynamic_evaluation_bits_per_byte": 1.8,
-        "valid/neural_cache_bits_per_byte": 1.9,
-    }
-    assert figures_of(json.loads(text)) == expected
+def test_a_process_of_another_computer_may_live() -> None:
+    computer, number, began = this_process().rsplit(" ", 2)
+    assert may_live(this_process())
+    assert may_live(f"another-{computer} {number} {began}")
+    assert may_live("")
+    assert not may_live(f"{computer} {number} {float(began) - 100:.0f}")
+
+
+@pytest.mark.parametrize(
+    ("second", "tags"),
+    [
+        ({"model": "a", "curves": "b"}, {"reproduces": 0}),
+        (
+            {"model": "x", "curves": "b", "figures": "y"},
+            {"differs_from": 0, "differing_files": "figures, model"},
+        ),
+    ],
+)
+def test_a_repeated_run_is_tagged_by_whether_its_files_have_the_same_bytes(
+    checkout: Path, second: dict[str, str], tags: dict[str, Any]
+) -> None:
+    with start() as first:
+        first.log_hashes({"model": "a", "curves": "b"})
+    with start(continues=True) as evaluation:
+        evaluation.log_hashes({"figures": "c"})
+    with start() as tracker:
+        tracker.log_hashes({name: second[name] for name in ("model", "curves")})
+    with start(continues=True, hashes=second) as evaluation:
+        evaluation.log_hashes({"figures": second.get("figures", "c")})
+    assert evaluation.run_id == tracker.run_id
+    found = client_of(checkout).get_run(tracker.run_id).data.tags
+    names = ("reproduces", "differs_from", "differing_files")
+    expected = {name: first.run_id if value == 0 else value for name, value in tags.items()}
+    assert {name: found[name] for name in names if name in found} == expected
+
+
+def test_an_uncommitted_change_is_kept_beside_the_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkout)
+    (checkout / ".gitignore").write_text("mlflow.db*\nmlartifacts\n")
+    for arguments in (
+        ["init", "--quiet"],
+        ["add", ".gitignore"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "a commit"],
+    ):
+        subprocess.run(["git", *arguments], check=True)
+    with start(tags={}):
+        pass
+    with (checkout / ".gitignore").open("a") as file:
+        file.write("a-change\n")
+    (checkout / "new.py").write_text("1\n")
+    with start("another", tags={}) as tracker:
+        pass
+    first, second = runs_in(client_of(checkout))
+    assert first.data.tags["git.dirty"] == "false"
+    assert not client_of(checkout).list_artifacts(first.info.run_id)
+    assert second.data.tags["git.dirty"] == "true"
+    (patch,) = (checkout / "mlartifacts" / tracker.run_id).rglob("git.diff")
+    assert "+a-change\n" in patch.read_text()
+    assert patch.read_text().endswith("new file, not added to git: new.py\n")
+
+
+def test_a_watched_run_tells_what_the_machine_does(checkout: Path) -> None:
+    for _ in range(2):
+        with start(watched=True, continues=True) as tracker:
+            tracker.log_metrics({"loss": 2.5}, step=10)
+        client_of(checkout).update_run(tracker.run_id, status="KILLED")
+    (run,) = runs_in(client_of(checkout))
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_percentage"} <= set(
+        run.data.metrics
+    )
+    history = points(client_of(checkout), run, "system/cpu_utilization_percentage")
+    assert [step for step, _ in history] == [0, 1]
+
+
+def test_a_run_tells_versions_and_command(checkout: Path) -> None:
+    start().finish()
+    tags = runs_in(client_of(checkout))[0].data.tags
+    assert tags["version.python"] == platform.python_version()
+    assert tags["version.torch"] == torch.__version__
+    assert tags["version.sentencepiece"] == sentencepiece.__version__
+    assert tags["command"].startswith("python ")
+
+
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of this machine's own, on loopback, with an empty database; its address."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # its user must be able to reach it
+    port, programs = free_port(), POSTGRES[-1].parent
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}  # it refuses to be run by root
+    if user:
+        shutil.chown(folder, "postgres")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    folders = ["--pgdata", str(folder / "data")]
+    access = ["--auth=trust", "--username=reprise", "--no-sync"]
+    subprocess.run(
+        [programs / "initdb", *folders, *access], cwd=folder, check=True, **user, **quiet
+    )
+    place = ["-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+    process = subprocess.Popen([programs / "postgres", *place], cwd=folder, **user, **quiet)
+    address = f"postgresql://reprise@127.0.0.1:{port}/postgres"
+    try:
+        deadline = time.monotonic() + 60
+        ready = [programs / "pg_isready", "--quiet", f"--host={folder}", f"--port={port}"]
+        while subprocess.run(ready, check=False).returncode and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not POSTGRES, reason="no PostgreSQL in /usr/lib/postgresql")
+def test_many_processes_at_once_at_a_server_with_postgresql(postgres: str, tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", postgres)
+    try:
+        environment = os.environ | {"MLFLOW_TRACKING_URI": server.uri}
+        command = [sys.executable, "-c", WORKER]
+        workers = [
+            subprocess.Popen(
+                [*command, f"key{n}"], stderr=subprocess.PIPE, text=True, env=environment
+            )
+            for n in range(8)
+        ]
+        for worker in workers:
+            _, told = worker.communicate(timeout=240)
+            assert (worker.returncode, told) == (0, "")
+        client = MlflowClient(tracking_uri=server.uri, registry_uri=server.uri)
+        runs = runs_in(client)
+        assert sorted(run.info.run_name or "" for run in runs) == [f"key{n}" for n in range(8)]
+        for run in runs:
+            assert run.info.status == "FINISHED"
+            assert len(points(client, run, "loss")) == 1500
+    finally:
+        server.kill()
