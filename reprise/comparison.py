@@ -128,8 +128,7 @@ class Verdict:
         return math.hypot(self.text_margin, self.seeds.margin)
 
     @property
-    def decided_by(self) -> str:
-        """The larger of the two noises."""
+    def larger_noise(self) -> str:
         return "the choice of text" if self.text_margin > self.seeds.margin else "the seeds"
 
 

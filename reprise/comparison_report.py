@@ -38,9 +38,8 @@ def verdict_line(pair: Pair) -> str:
     line = (
         f"{pair.other.letter} against {pair.baseline.letter}: {verdict.word}: "
         f"{_signed(bits.difference, 4)} bits a byte ({_signed(100 * relative, 2)}%), "
-        f"noise {_margin(verdict.margin)}: {_of_text(verdict)}, "
-        f"seeds {_margin(verdict.seeds.margin)} ({verdict.seeds.origin}); "
-        f"{verdict.decided_by} decide{'s' if verdict.decided_by != 'the seeds' else ''}"
+        f"noise {_margin(verdict.margin)}, most of it from {verdict.larger_noise}: "
+        f"{_of_text(verdict)}, seeds {_margin(verdict.seeds.margin)} ({verdict.seeds.origin})"
     )
     if not verdict.repeat:
         return line

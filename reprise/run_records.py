@@ -144,7 +144,7 @@ def _check_settings(
         if ours.get(setting) != value:
             raise PipelineError(
                 f"{name}: {PARAMS} has {setting} {ours.get(setting)}, but the run that is there "
-                f"was made with {value}; run `dvc repro`, or name a commit or experiment that is whole"
+                f"was made with {value}; run `dvc repro`, or name a commit or an experiment"
             )
 
 

@@ -21,6 +21,7 @@ def compare(runs: tuple[str, ...], markdown: Path | None, html: Path | None) -> 
 
     from reprise.comparison import compare as compare_runs
     from reprise.comparison_blocks import as_markdown, as_text
+    from reprise.comparison_page import comparison_page
     from reprise.comparison_report import report
     from reprise.errors import PipelineError
     from reprise.files import write_text
@@ -37,3 +38,5 @@ def compare(runs: tuple[str, ...], markdown: Path | None, html: Path | None) -> 
     click.echo(as_text(blocks).strip())
     if markdown is not None:
         write_text(markdown, as_markdown(blocks))
+    if html is not None:
+        write_text(html, comparison_page(comparison, blocks))
