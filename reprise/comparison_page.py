@@ -18,16 +18,17 @@ VERDICT_CLASSES = {"better": "better", "worse": "worse", "within noise": "noise"
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; margin: 0 auto; max-width: 1100px;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; margin: 0 auto; max-width: 1160px;
   padding: 24px 32px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 10px; }
+h3 { font-size: 15px; margin: 26px 0 4px; }
 p.lead { color: #5a6472; margin: 0 0 20px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 .wide { overflow-x: auto; }
 th { text-align: left; color: #5a6472; font-weight: 600; }
-th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid #e3e7ec; vertical-align: top;
+th, td { padding: 5px 16px 5px 0; border-bottom: 1px solid #e3e7ec; vertical-align: top;
   white-space: nowrap; }
-td:last-child { color: #5a6472; white-space: normal; }
+td.remark { color: #5a6472; white-space: normal; }
 td.long { white-space: normal; overflow-wrap: anywhere; min-width: 200px; }
 .verdict { border-left: 5px solid; background: #f6f8fa; padding: 10px 16px; margin: 10px 0; }
 .verdict b { font-size: 17px; text-transform: capitalize; }
@@ -159,12 +160,19 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in table.names)
-    rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
+    last = len(table.names) - 1
+    remarked = not table.names[last]  # a column without a name
+    rows = "".join(
+        f"<tr>{''.join(_cell(text, remarked and place == last) for place, text in enumerate(row))}"
+        "</tr>"
+        for row in table.rows
+    )
     return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def _cell(text: str) -> str:
-    return f"<td{' class=long' if len(text) > 60 else ''}>{escape(text)}</td>"
+def _cell(text: str, is_remark: bool) -> str:
+    kind = " class=remark" if is_remark else " class=long" if len(text) > 60 else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def _curves(comparison: Comparison) -> list[str]:
@@ -199,6 +207,7 @@ def _curves(comparison: Comparison) -> list[str]:
         for number, group, run, curve in curves:
             scale = 1.0 if shared else _bits_per_nat_a_token(run)
             lines += _lines(group, run, _colour(number), values(curve) or [], curve, scale, shared)
+        parts.append(f"<h3>Over {label}</h3>")
         parts.append(line_chart(lines, label, f"loss, {unit}"))
     return parts
 

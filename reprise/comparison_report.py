@@ -16,6 +16,7 @@ from reprise.comparison import (
 from reprise.comparison_blocks import Block, Heading, Paragraph, Table
 
 HASH_DIGITS = 8
+LARGE = 1000  # from here on no decimals
 
 
 def report(comparison: Comparison) -> list[Block]:
@@ -43,7 +44,10 @@ def verdict_line(pair: Pair) -> str:
     )
     if not verdict.repeat:
         return line
-    line += "; only the seed differs: a repeat, whose difference is noise by definition"
+    what = "only the seed differs"
+    if {run.seed for run in pair.baseline.runs} == {run.seed for run in pair.other.runs}:
+        what = "nothing differs"
+    line += f"; {what}: a repeat, whose difference is noise by definition"
     if abs(bits.difference) > verdict.margin:
         line += ", and more than was reckoned with: measure it with groups of seeds"
     return line
@@ -144,10 +148,12 @@ def _value(values: list[float], figure: Figure) -> str:
     """A figure, or the mean of several with their standard deviation."""
     if not values:
         return NOTHING
-    text = f"{statistics.fmean(values):,.{figure.decimals}f}"
+    mean = statistics.fmean(values)
+    decimals = _decimals(mean, figure.decimals)
+    text = f"{mean:,.{decimals}f}"
     if len(values) == 1:
         return text
-    return f"{text} ± {statistics.stdev(values):,.{figure.decimals}f} (n={len(values)})"
+    return f"{text} ± {statistics.stdev(values):,.{decimals}f} (n={len(values)})"
 
 
 def _interval(interval: Interval | None, figure: Figure) -> str:
@@ -158,8 +164,12 @@ def _interval(interval: Interval | None, figure: Figure) -> str:
 
 
 def _signed(value: float, decimals: int) -> str:
-    text = f"{value:+,.{decimals}f}"
+    text = f"{value:+,.{_decimals(value, decimals)}f}"
     return text.replace("-", "+") if float(text.replace(",", "")) == 0 else text
+
+
+def _decimals(value: float, decimals: int) -> int:
+    return 0 if abs(value) >= LARGE else decimals
 
 
 def _margin(value: float) -> str:
