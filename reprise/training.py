@@ -238,12 +238,12 @@ class Training:
         self.nats_since_row, self.tokens_since_row = 0.0, 0
         return row
 
-    def events(self) -> dict[str, float]:
+    def events(self) -> dict[str, int]:
         """How often something happened that a person may want to look at."""
         return {
-            "events/loss_spikes": self.spikes.spikes,
-            "events/skipped_steps": self.skipped,
-            "events/roll_backs": self.roll_backs,
+            "loss_spikes": self.spikes.spikes,
+            "skipped_steps": self.skipped,
+            "roll_backs": self.roll_backs,
         }
 
     def valid_nats(self, valid: EncodedSplit) -> float:

@@ -134,9 +134,7 @@ class TrainingRun:
             "steps": training.step,
             "tokens": training.tokens,
             "epochs": round(self.batches.epochs(training.step), 3),
-            "skipped_steps": training.skipped,
-            "loss_spikes": training.spikes.spikes,
-            "roll_backs": training.roll_backs,
+            **training.events(),
             "parameters": self.settings["parameters"],
         }
         save_model(

@@ -41,24 +41,35 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     """What each process does."""
     from reprise.dataset import EncodedSplit
     from reprise.distribution import first_reason
+    from reprise.energy import EnergyMeter
     from reprise.errors import Interrupted
     from reprise.event_log import EventLog
     from reprise.interruption import StopRequest
     from reprise.params.loading import load_section
     from reprise.params.model import ModelParams
+    from reprise.params.run import RunParams
     from reprise.params.train import TrainParams
     from reprise.progress import Progress
+    from reprise.speed import Speed
     from reprise.throughput import Throughput
-    from reprise.tracking.description import curve_points
+    from reprise.tracking.description import curve_points, event_points
     from reprise.tracking.tracker import Tracker
     from reprise.tracking.training_record import end_of_training, start_of_training
     from reprise.training_run import TrainingRun
 
     report = StageReport("train")
     params = load_section(params_path, TrainParams)
+    model_params = load_section(params_path, ModelParams)
+    run_params = load_section(params_path, RunParams)
     valid = EncodedSplit.open_in(encoded, "valid")
-    run = TrainingRun.prepare(params, load_section(params_path, ModelParams), encoded)
+    run = TrainingRun.prepare(params, model_params, encoded)
     training = run.training
+    device, precision = training.fabric.device, run.settings["machine"]["precision"]
+    speed = None
+    if run.is_first and (run_params.tracking or params.tensorboard):
+        size = run.settings["vocabulary_size"]
+        speed = Speed.measured(model_params, size, params, device, precision)
+    throughput = Throughput(device, EnergyMeter.of_training(params, device.type))
     with (
         run.out_of_memory_told(),
         StopRequest() as stop,
@@ -73,24 +84,27 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
         Progress("train", params.max_steps, "steps") as bar,
     ):
         bar.resume_at(training.step)
-        throughput = Throughput()
-        for step in run.steps():
-            throughput.add(step.tokens)
-            with throughput.paused():
-                valid_nats = None
-                if step.number % params.steps_per_validation == 0 or training.finished:
-                    valid_nats = training.valid_nats(valid)
-                    training.judge(valid_nats)
-                if step.number % params.steps_per_log == 0 or valid_nats is not None:
-                    row = training.add_row(step, valid_nats)
-                    figures = curve_points(row) | training.events()
-                    figures |= {"train/tokens_per_second": throughput.read()}
-                    tracker.log_metrics(figures, step.number)
-                    events.log(figures, step.number)
-                reason = first_reason(training.fabric, stop.reason())
-                if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
-                    run.save()
-            bar.advance(note=f"{step.nats / step.tokens:.3f} nats/token")
+        pace = None
+        for step in throughput.timed(run.steps()):
+            valid_nats = None
+            if step.number % params.steps_per_validation == 0 or training.finished:
+                throughput.rest()
+                valid_nats = training.valid_nats(valid)
+                training.judge(valid_nats)
+            if step.number % params.steps_per_log == 0 or valid_nats is not None:
+                pace = throughput.report()
+                row = training.add_row(step, valid_nats)
+                figures = curve_points(row) | event_points(training.events())
+                if speed and pace:
+                    figures |= speed.figures(pace)
+                tracker.log_metrics(figures, step.number)
+                events.log(figures, step.number)
+            reason = first_reason(training.fabric, stop.reason())
+            if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
+                throughput.rest()
+                run.save()
+            note = f"{step.nats / step.tokens:.3f} nats/token"
+            bar.advance(note=f"{note}, {pace}" if pace else note)
             if reason and not training.finished:
                 raise Interrupted(
                     f"stopped by {reason} after step {step.number} of {params.max_steps}; "

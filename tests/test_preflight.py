@@ -221,12 +221,12 @@ def test_estimate_and_truth_are_of_the_steps_that_were_done(
     for _ in reckoning.timed(steps()):
         clock[0] += 1.0  # the caller's work
     assert reckoning.tell() == {
-        "estimate/peak_memory_bytes": 10 + 20 + 10 + 5 + 8,
-        "estimate/training_seconds": pytest.approx(5 * 2.0 + 2 * 120 * 2.0 / 40 / 3),
-        "estimate/checkpoint_bytes": 80,
-        "truth/peak_memory_bytes": 77,
-        "truth/training_seconds": 18.0 + 5 * 1.0,
-        "truth/checkpoint_bytes": 81,
+        "spent/peak_memory_bytes_expected": 10 + 20 + 10 + 5 + 8,
+        "spent/training_seconds_expected": pytest.approx(5 * 2.0 + 2 * 120 * 2.0 / 40 / 3),
+        "spent/checkpoint_bytes_expected": 80,
+        "spent/peak_memory_bytes": 77,
+        "spent/training_seconds": 18.0 + 5 * 1.0,
+        "spent/checkpoint_bytes": 81,
     }
 
 
@@ -268,8 +268,8 @@ def test_after_training_estimate_and_truth_stand_in_the_log_and_in_no_file(tmp_p
     assert checkpoints < true_checkpoints < 1.5 * checkpoints  # of a small network
     for path in [*tmp_path.glob("metrics/*"), *tmp_path.glob("data/train/*.json")]:
         text = path.read_text(encoding="utf-8")
-        assert "estimate" not in text
-        assert "truth" not in text
+        assert "expected" not in text
+        assert "spent" not in text
     record = json.loads((tmp_path / "data/train/model.json").read_text(encoding="utf-8"))
     assert record["machine"]["micro_batch_size"] == 4
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -341,6 +342,7 @@ def test_a_fresh_clone_makes_the_run_from_the_tracked_files(checkout: Path, tmp_
 
 WORKER = """
 import sys
+import tempfile
 from reprise.params.run import RunParams
 from reprise.tracking.tracker import Tracker
 work = {"workers": "auto", "engine": "loky", "engine_address": None}
@@ -629,7 +631,7 @@ def test_an_uncommitted_change_is_kept_beside_the_commit(
 def test_a_watched_run_tells_what_the_machine_does(checkout: Path) -> None:
     for _ in range(2):
         with start(watched=True, continues=True) as tracker:
-            pass
+            tracker.log_metrics({"loss": 2.5}, step=10)
         client_of(checkout).update_run(tracker.run_id, status="KILLED")
     (run,) = runs_in(client_of(checkout))
     assert {"system/cpu_utilization_percentage", "system/system_memory_usage_percentage"} <= set(
@@ -646,3 +648,61 @@ def test_a_run_tells_versions_and_command(checkout: Path) -> None:
     assert tags["version.torch"] == torch.__version__
     assert tags["version.sentencepiece"] == sentencepiece.__version__
     assert tags["command"].startswith("python ")
+
+
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of this machine's own, on loopback, with an empty database; its address."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # its user must be able to reach it
+    port, programs = free_port(), POSTGRES[-1].parent
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}  # it refuses to be run by root
+    if user:
+        shutil.chown(folder, "postgres")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    folders = ["--pgdata", str(folder / "data")]
+    access = ["--auth=trust", "--username=reprise", "--no-sync"]
+    subprocess.run(
+        [programs / "initdb", *folders, *access], cwd=folder, check=True, **user, **quiet
+    )
+    place = ["-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+    process = subprocess.Popen([programs / "postgres", *place], cwd=folder, **user, **quiet)
+    address = f"postgresql://reprise@127.0.0.1:{port}/postgres"
+    try:
+        deadline = time.monotonic() + 60
+        ready = [programs / "pg_isready", "--quiet", f"--host={folder}", f"--port={port}"]
+        while subprocess.run(ready, check=False).returncode and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not POSTGRES, reason="no PostgreSQL in /usr/lib/postgresql")
+def test_many_processes_at_once_at_a_server_with_postgresql(postgres: str, tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", postgres)
+    try:
+        environment = os.environ | {"MLFLOW_TRACKING_URI": server.uri}
+        command = [sys.executable, "-c", WORKER]
+        workers = [
+            subprocess.Popen(
+                [*command, f"key{n}"], stderr=subprocess.PIPE, text=True, env=environment
+            )
+            for n in range(8)
+        ]
+        for worker in workers:
+            _, told = worker.communicate(timeout=240)
+            assert (worker.returncode, told) == (0, "")
+        client = MlflowClient(tracking_uri=server.uri, registry_uri=server.uri)
+        runs = runs_in(client)
+        assert sorted(run.info.run_name or "" for run in runs) == [f"key{n}" for n in range(8)]
+        for run in runs:
+            assert run.info.status == "FINISHED"
+            assert len(points(client, run, "loss")) == 1500
+    finally:
+        server.kill()

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from project import Project
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reprise.checkpoint import read_checkpoint
 from reprise.files import read_json, sha256_of
@@ -200,6 +202,36 @@ def test_a_broken_newest_checkpoint_is_told_and_passed_over(project: Project) ->
     message = project.stage("train").stderr
     assert f"{newest}: cut short or changed since it was written; going back" in message
     assert f"going on after step {int(older.stem[5:])} of 300" in message
+
+
+@pytest.mark.slow
+def test_figures_of_speed_go_to_mlflow_and_tensorboard_and_into_no_file_of_dvc(
+    project: Project, tmp_path: Path
+) -> None:
+    project = project.copied_to(tmp_path / "project")
+    project.set_params({"train": {"max_steps": 40}})
+    project.stage("train")
+    kept = {path: digest for path, digest in results(project).items() if "model.json" not in path}
+    project.set_params({"run": {"tracking": True}, "train": {"tensorboard": True}})
+    project.stage("train")
+    assert kept.items() <= results(project).items()
+    model = (project.folder / "data/train/model.json").read_text(encoding="utf-8")
+    assert "speed" not in model
+    assert "joules" not in model
+
+    named = ("tokens_per_second", "teraflops_per_second", "share_of_peak", "peak_memory_bytes")
+    expected = {f"speed/{name}" for name in named}
+    expected |= {f"speed/step_seconds_{name}" for name in ("p50", "p95", "max")}
+    client = MlflowClient(f"sqlite:///{project.folder / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("reprise").experiment_id])
+    (events,) = project.folder.glob(".tensorboard/*")
+    reader = EventAccumulator(str(events))
+    reader.Reload()
+    for found in (run.data.metrics.keys(), reader.Tags()["scalars"]):
+        assert {name for name in found if "speed/" in name and "joules" not in name} == expected
+    (first, *_, last) = reader.Scalars("speed/tokens_per_second")
+    assert (first.step, last.step) == (5, 40)
+    assert 0 < run.data.metrics["speed/share_of_peak"] < 1
 
 
 @pytest.mark.slow

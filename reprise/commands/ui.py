@@ -13,11 +13,18 @@ from reprise.cli import command, params_option
 @params_option
 @click.option("--port", default=5000, show_default=True, help="On this machine only.")
 def ui(params_path: Path, port: int) -> None:
-    """Open MLflow on the runs of this project, on loopback; for a server, name its page."""
+    """Publish what MLflow lacks, as `reprise track sync`, then open it on the runs of this project.
+
+    On loopback; for a server, its page is named.
+    """
     from reprise.params.loading import load_section
     from reprise.params.run import RunParams
     from reprise.tracking.store import runs_page, tracking_uri
+    from reprise.tracking.sync import sync
 
+    for name, outcome in sync():
+        if outcome == "published":
+            click.echo(f"{name}: {outcome}")
     uri = tracking_uri()
     is_server = uri.startswith(("http://", "https://"))
     address = uri.rstrip("/") if is_server else f"http://127.0.0.1:{port}"

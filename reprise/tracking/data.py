@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 LOCK = Path("dvc.lock")
-DATA_STAGES = ("download", "clean", "tokenize", "encode")
 CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}
+DATA = (
+    "data/download",
+    *(f"data/clean/{split}.parquet" for split in CONTEXTS),
+    "data/tokenize/tokenizer.model",
+)
 MAX_DIGEST_CHARACTERS = 36  # MLflow's limit
 
 
@@ -27,20 +31,22 @@ def hashes_of(outputs: Mapping[str, Path]) -> dict[str, str]:
     return {name: dvc_md5(path, Path.cwd()) for name, path in outputs.items()}
 
 
-def output_hashes(lock: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, str]:
-    """Path -> MD5 of what the stages wrote, as dvc.lock has it; of those that are in it."""
-    return {
-        out["path"]: out["md5"]
-        for stage in stages
-        for out in lock.get("stages", {}).get(stage, {}).get("outs", ())
-    }
+def output_hashes(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> MD5 of all that the stages wrote, as dvc.lock has it."""
+    stages = lock.get("stages", {}).values()
+    return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", ())}
+
+
+def data_hashes(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Of these, what a model is made of and scored on."""
+    return {path: md5 for path, md5 in output_hashes(lock).items() if path in DATA}
 
 
 def is_current(lock: Mapping[str, Any], stage: str) -> bool:
     """Whether the stage's outputs belong to what the other stages wrote last."""
     if stage not in lock.get("stages", {}):
         return False
-    written = output_hashes(lock, tuple(lock["stages"]))
+    written = output_hashes(lock)
     read = {dep["path"]: dep["md5"] for dep in lock["stages"][stage].get("deps", ())}
     return all(written.get(path, md5) == md5 for path, md5 in read.items())
 

@@ -18,6 +18,11 @@ CURVES = {
     "tokens": "train/tokens",
 }
 
+EVENTS = ("loss_spikes", "skipped_steps", "roll_backs")  # in metrics/train.json
+HOW_TRAINED = (
+    *("devices", "nodes", "strategy", "micro_batch_size"),
+    *("kept_", "tensorboard", "steps_per_checkpoint", "steps_per_log"),
+)
 TRANSFORMER_SETTINGS = ("heads", "key_value_heads", "query_key_norm", "feedforward_size")
 
 # Settings that mean something only where another has a certain value: section, beginnings of their
@@ -48,7 +53,9 @@ CONDITIONS: tuple[tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], bool
     ("train", ("averaging_decay",), lambda train: train["averaging"] == "exponential"),
     ("train", ("averaging_patience",), lambda train: train["averaging"] == "triggered"),
     ("train", ("max_skipped_steps",), lambda train: train["not_finite"] != "stop"),
-    ("train", ("kept_", "tensorboard", "steps_per_checkpoint"), lambda train: False),
+    ("download", ("max_",), lambda download: False),
+    ("train", HOW_TRAINED, lambda train: False),
+    ("evaluate", ("batch_tokens", "baseline_tokens"), lambda evaluate: False),
     ("evaluate", ("dynamic_",), lambda evaluate: evaluate["dynamic"]),
     ("evaluate", ("cache_",), lambda evaluate: evaluate["cache_tokens"] > 0),
     ("run", ("",), lambda run: False),
@@ -100,6 +107,11 @@ def curve_points(row: Mapping[str, Any]) -> dict[str, float]:
         for name, curve in CURVES.items()
         if (value := row.get(name)) is not None
     }
+
+
+def event_points(counts: Mapping[str, Any]) -> dict[str, float]:
+    """How often something happened that a person may want to look at, where it did."""
+    return {f"events/{name}": counts[name] for name in EVENTS if counts[name]}
 
 
 def figures_of(data: Mapping[str, Any]) -> dict[str, float]:

@@ -8,22 +8,22 @@ from typing import Any
 from reprise.files import read_json
 from reprise.params.loading import read_params
 from reprise.params.run import RunParams
-from reprise.tracking.data import (
-    DATA_STAGES,
-    data_sets,
-    hashes_of,
-    is_current,
-    output_hashes,
-    read_lock,
+from reprise.tracking.data import data_hashes, data_sets, hashes_of, is_current, read_lock
+from reprise.tracking.description import (
+    display_name,
+    event_points,
+    figures_of,
+    settings_tags,
+    shown_params,
 )
-from reprise.tracking.description import display_name, figures_of, settings_tags, shown_params
 from reprise.tracking.logged_model import log_model
 from reprise.tracking.tracker import Tracker
 
 PARAMS, LOCK, SETTINGS = "params.yaml", "dvc.lock", "data/train/model.json"
 CURVES, FIGURES, COUNTS = "metrics/train.csv", "metrics/evaluate.json", "metrics/encode.json"
 WEIGHTS, VOCABULARY = "data/train/model.safetensors", "data/tokenize/tokenizer.model"
-DATA_CARD = "metrics/data_card.md"
+TRAINED, DATA_CARD = "metrics/train.json", "metrics/data_card.md"
+RESULTS = (WEIGHTS, SETTINGS, TRAINED, CURVES, FIGURES, "data/evaluate")
 NOT_ARTIFACTS = (WEIGHTS, VOCABULARY)  # they are in the logged model
 
 Paths = Mapping[str, Path]  # where the file lies that has this path in the project
@@ -43,13 +43,13 @@ def publish_evaluation(
         **{f"data/evaluate/{path.name}": path for path in sorted(out.iterdir())},
     }
     lock = read_lock()
-    here = [LOCK, COUNTS, "metrics/train.json"]
+    here = [LOCK, COUNTS, TRAINED]
     if is_current(lock, "data_card"):
         card = Path(DATA_CARD).with_suffix("")
         here += [DATA_CARD, *(path.as_posix() for path in sorted(card.glob("*")))]
     paths |= {name: Path(name) for name in here if Path(name).exists()}
-    outputs = {WEIGHTS: paths[WEIGHTS], CURVES: curves, FIGURES: metrics, "data/evaluate": out}
-    publish(paths, output_hashes(lock, DATA_STAGES), hashes_of(outputs))
+    files = {path: paths[path] for path in RESULTS if path in paths}
+    publish(paths, data_hashes(lock), hashes_of(files | {"data/evaluate": out}))
 
 
 def publish(
@@ -80,6 +80,9 @@ def publish(
         start_time=start_time,
     ) as tracker:
         tracker.log_curves(paths[CURVES])
+        if TRAINED in paths:
+            trained = read_json(paths[TRAINED])
+            tracker.log_metrics(event_points(trained), trained["steps"])
         tracker.log_figures(figures_of(read_json(paths[FIGURES])))
         tracker.log_artifacts({n: path for n, path in paths.items() if n not in NOT_ARTIFACTS})
         counts = read_json(paths[COUNTS]) if COUNTS in paths else {}

@@ -49,7 +49,6 @@ def log_model(
             signature=signature(),
             input_example=pd.DataFrame({"text": list(EXAMPLE)}),
             pip_requirements=[f"{name}=={_release(name)}" for name in NEEDED],
-            validate_serving_input=False,
         )
 
 

@@ -17,12 +17,15 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 def circumstances() -> dict[str, str]:
     """Tags: versions, the command, and the process, by which others see that it was killed."""
+    command = shlex.join(["python", *sys.orig_argv[1:]])
     python = ".".join(map(str, sys.version_info[:3]))
     return {
         "version.python": python,
         **{f"version.{name}": found for name in PACKAGES if (found := _version(name))},
         **({"version.driver": driver} if (driver := _driver()) else {}),
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": command,
+        "mlflow.source.name": command,  # under these MLflow's pages show it
+        "mlflow.source.type": "LOCAL",
         PROCESS_TAG: this_process(),
     }
 
@@ -40,7 +43,7 @@ def mark_killed(client: "MlflowClient", experiment_id: str) -> None:
     gone."""
     from reprise.tracking.store import search_runs
 
-    for run in search_runs(client, experiment_id, "attributes.status = 'RUNNING'"):
+    for run in search_runs(client, [experiment_id], "attributes.status = 'RUNNING'"):
         if not may_live(run.data.tags.get(PROCESS_TAG, "")):
             client.set_terminated(run.info.run_id, "KILLED")
 

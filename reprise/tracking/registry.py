@@ -38,7 +38,7 @@ def register(experiment: str, name: str, alias: str, run_id: str | None) -> Regi
         raise PipelineError(f"MLflow has no experiment {experiment}; run `dvc repro` first")
     client, experiment_id = store
     try:
-        runs = search_runs(client, experiment_id, "attributes.status = 'FINISHED'")
+        runs = search_runs(client, [experiment_id], "attributes.status = 'FINISHED'")
         finished = [run for run in runs if _model_id(run) and FIGURE in run.data.metrics]
         if run_id is not None:
             finished = [run for run in finished if run.info.run_id == run_id]

@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
@@ -71,16 +72,23 @@ def runs_page(address: str, experiment: str) -> str:
 
 def runs_of(client: "MlflowClient", experiment_id: str, run_key: str) -> "list[Run]":
     """The key's, the newest first."""
-    return search_runs(client, experiment_id, f"tags.`{RUN_KEY_TAG}` = '{run_key}'")
+    return search_runs(client, [experiment_id], f"tags.`{RUN_KEY_TAG}` = '{run_key}'")
 
 
-def search_runs(client: "MlflowClient", experiment_id: str, filter_string: str) -> "list[Run]":
+def open_client() -> "MlflowClient":
+    client, _ = _open_store()
+    return client
+
+
+def search_runs(
+    client: "MlflowClient", experiment_ids: list[str], filter_string: str
+) -> "list[Run]":
     """All that fit, the newest first."""
     found: list[Run] = []
     token = None
     while True:
         page = client.search_runs(
-            [experiment_id],
+            experiment_ids,
             filter_string=filter_string,
             order_by=["attributes.start_time DESC"],
             max_results=RUNS_PER_PAGE,

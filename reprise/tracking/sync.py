@@ -4,7 +4,6 @@ A stage that DVC restores from its cache runs no code, and a fresh clone has no 
 are made here from the files: commits, experiments of DVC, and the workspace.
 """
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ruamel.yaml import YAML
+
+from reprise.checkout import git_state
 from reprise.errors import PipelineError
-from reprise.run_files import Revision, RunFiles, Workspace, read_yaml_of
-from reprise.tracking.data import DATA_STAGES, hashes_of, is_current, output_hashes
+from reprise.run_files import Revision, RunFiles, Workspace
+from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes, read_lock
 from reprise.tracking.finished_run import (
     COUNTS,
     CURVES,
@@ -22,24 +24,26 @@ from reprise.tracking.finished_run import (
     FIGURES,
     LOCK,
     PARAMS,
+    RESULTS,
     SETTINGS,
+    TRAINED,
     VOCABULARY,
     WEIGHTS,
     publish,
 )
-from reprise.tracking.store import connect, runs_of, shown_uri, store_failures, unusable
+from reprise.tracking.store import open_client, search_runs, shown_uri, store_failures, unusable
 from reprise.tracking.tracker import HASH_PREFIX
 
-NEEDED = (PARAMS, LOCK, SETTINGS, CURVES, FIGURES)
+NEEDED = (PARAMS, LOCK, SETTINGS, TRAINED, CURVES, FIGURES)
 OPTIONAL = (
-    *("metrics/train.json", COUNTS, WEIGHTS, VOCABULARY),
+    *(COUNTS, WEIGHTS, VOCABULARY),
     *("data/evaluate/documents.parquet", "data/evaluate/samples.txt"),
 )
 CARD = (DATA_CARD, *(f"metrics/data_card/{name}.svg" for name in ("dropped", "lengths", "pieces")))
-RESULTS = (WEIGHTS, CURVES, FIGURES, "data/evaluate")
 EXPERIMENTS = "refs/exps/"
 NO_EXPERIMENTS = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/")
 
+Results = tuple[tuple[str, str], ...]  # path and MD5 of each of RESULTS
 Outcome = Literal["published", "there already", "not in the cache"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -56,19 +60,29 @@ class State:
     def files(self) -> RunFiles:
         return Revision(self.revision) if self.revision else Workspace()
 
+    def lock(self) -> dict[str, Any]:
+        """dvc.lock; empty where there is none. Asked of git itself, since there may be many."""
+        if self.revision is None:
+            return read_lock()
+        lock = YAML(typ="safe", pure=True).load(_git("show", f"{self.revision}:{LOCK}"))
+        return lock if isinstance(lock, dict) else {}
+
 
 def sync() -> Iterator[tuple[str, Outcome]]:
     """The name of each state of the current folder's project with a finished run, and what came of
     it; the oldest commit first, each run once. PipelineError where MLflow cannot be used."""
-    seen: set[str] = set()
+    seen: set[Results] = set()
+    recorded: set[Results] | None = None
     for state in states():
-        lock = _lock_of(state)
-        hashes = output_hashes(lock, tuple(lock.get("stages", {})))
-        results = {path: hashes[path] for path in RESULTS if path in hashes}
-        identity = json.dumps(results)
-        if len(results) == len(RESULTS) and identity not in seen:
-            seen.add(identity)
-            yield state.name, _publish(state, lock, results)
+        lock = state.lock()
+        hashes = output_hashes(lock)
+        results = tuple((path, hashes[path]) for path in RESULTS if path in hashes)
+        if len(results) < len(RESULTS) or results in seen:
+            continue
+        seen.add(results)
+        recorded = recorded_results() if recorded is None else recorded
+        there = results in recorded
+        yield state.name, "there already" if there else _publish(state, lock, dict(results))
 
 
 def states() -> Iterator[State]:
@@ -87,7 +101,7 @@ def states() -> Iterator[State]:
             tags |= {"DVC_EXP_BASELINE_REV": parents[0]} if parents else {}
             yield State(commit, name, tags, int(seconds) * 1000)
     if Path(LOCK).exists():
-        yield State(None, "workspace", {}, None)
+        yield State(None, "workspace", git_state(Path()), None)
 
 
 def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) -> Outcome:
@@ -97,33 +111,37 @@ def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) 
             paths = {path: _copy(files, path, copies) for path in NEEDED}
         except FileNotFoundError:
             return "not in the cache"
-        checked = {path: paths[path] for path in (CURVES, FIGURES)}
+        checked = {path: paths[path] for path in (SETTINGS, TRAINED, CURVES, FIGURES)}
         if any(results[path] != md5 for path, md5 in hashes_of(checked).items()):
             return "not in the cache"  # a workspace that its dvc.lock does not tell of
-        key = json.loads(paths[SETTINGS].read_bytes())["run_key"]
-        experiment = read_yaml_of(files, PARAMS)["run"]["experiment"]
-        if _is_recorded(experiment, key, results):
-            return "there already"
         for path in (*OPTIONAL, *(CARD if is_current(lock, "data_card") else ())):
             try:
                 paths[path] = _copy(files, path, copies)
             except FileNotFoundError:
                 continue
-        data = output_hashes(lock, DATA_STAGES)
+        data = data_hashes(lock)
         tracker = publish(paths, data, results, tags=state.tags, start_time=state.milliseconds)
     if tracker.is_away:
         raise PipelineError(f"MLflow at {shown_uri()} went away; run `reprise track sync` again")
     return "published"
 
 
-def _is_recorded(experiment: str, key: str, results: Mapping[str, str]) -> bool:
-    """Whether a finished run has the key and these files."""
+def recorded_results() -> set[Results]:
+    """Of all finished runs in MLflow."""
     try:
-        runs = runs_of(*connect(experiment), key)
+        client = open_client()
+        runs = search_runs(
+            client,
+            [experiment.experiment_id for experiment in client.search_experiments()],
+            "attributes.status = 'FINISHED'",
+        )
     except store_failures() as error:
         raise unusable(error) from None
-    wanted = {HASH_PREFIX + path: md5 for path, md5 in results.items()}.items()
-    return any(run.info.status == "FINISHED" and wanted <= run.data.tags.items() for run in runs)
+    return {
+        tuple((path, tags[HASH_PREFIX + path]) for path in RESULTS)
+        for tags in (run.data.tags for run in runs)
+        if all(HASH_PREFIX + path in tags for path in RESULTS)
+    }
 
 
 def _copy(files: RunFiles, path: str, folder: Path) -> Path:
@@ -132,14 +150,6 @@ def _copy(files: RunFiles, path: str, folder: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return target
-
-
-def _lock_of(state: State) -> dict[str, Any]:
-    try:
-        lock = read_yaml_of(state.files(), LOCK)
-    except FileNotFoundError:
-        return {}
-    return lock if isinstance(lock, dict) else {}
 
 
 def _commit_tags(commit: str) -> dict[str, str]:

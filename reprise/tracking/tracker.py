@@ -122,6 +122,8 @@ class Tracker:
         tracker = cls()
         if not settings.tracking:
             return tracker
+        import mlflow.entities  # noqa: F401  here, since two threads cannot import it at once
+
         if live:
             tags = {**git_state(Path.cwd()), **experiment_tags(), **circumstances(), **tags}
             name = os.environ.get("DVC_EXP_NAME") or name
@@ -267,9 +269,9 @@ class Tracker:
             if self._client is None and self._wanted is not None:
                 self._client = self._open(self._wanted)
             if self._client is not None:
-                self._send_system(self._client)
                 self._send_points(self._client)
                 self._do_jobs(self._client)
+                self._send_system(self._client)
         except store_failures() as error:
             self._tell(error)
             return False
@@ -290,7 +292,8 @@ class Tracker:
     def _send_system(self, client: "MlflowClient") -> None:
         from mlflow.entities import Metric
 
-        if self._system is not None and (values := self._system.read()):
+        # After the first loss, since MLflow compares runs by what came first.
+        if self._system and self._recorded_steps and (values := self._system.read()):
             now, step = _now(), self._system.step
             points = [Metric(name, value, now, step) for name, value in values.items()]
             client.log_batch(self.run_id, metrics=points)

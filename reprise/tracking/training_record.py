@@ -7,13 +7,7 @@ from typing import Any
 from reprise.files import read_json
 from reprise.params.loading import read_params
 from reprise.params.run import RunParams
-from reprise.tracking.data import (
-    DATA_STAGES,
-    data_sets,
-    hashes_of,
-    output_hashes,
-    read_lock,
-)
+from reprise.tracking.data import data_hashes, data_sets, hashes_of, read_lock
 from reprise.tracking.description import display_name, settings_tags, shown_params
 from reprise.tracking.tracker import Tracker
 
@@ -34,8 +28,7 @@ def start_of_training(
         continues=continues,
         watched=True,
     )
-    lock = read_lock()
-    hashes = output_hashes(lock, DATA_STAGES)
+    hashes = data_hashes(read_lock())
     counts = read_json(COUNTS) if COUNTS.exists() else {}
     tracker.log_hashes(hashes, outputs=False)
     tracker.log_inputs(data_sets(params["download"]["corpus"], hashes, counts))
