@@ -4,6 +4,7 @@ import click
 
 from reprise.commands.catalog import catalog
 from reprise.commands.check import check
+from reprise.commands.compare import compare
 from reprise.commands.deps import deps
 from reprise.commands.preflight import preflight
 from reprise.commands.track import track
@@ -18,6 +19,7 @@ def reprise() -> None:
 
 reprise.add_command(catalog)
 reprise.add_command(check)
+reprise.add_command(compare)
 reprise.add_command(deps)
 reprise.add_command(preflight)
 reprise.add_command(track)
