@@ -6,6 +6,7 @@ from reprise.commands.catalog import catalog
 from reprise.commands.check import check
 from reprise.commands.deps import deps
 from reprise.commands.preflight import preflight
+from reprise.commands.study import study
 from reprise.commands.ui import ui
 from reprise.commands.verify import verify
 
@@ -19,6 +20,7 @@ reprise.add_command(catalog)
 reprise.add_command(check)
 reprise.add_command(deps)
 reprise.add_command(preflight)
+reprise.add_command(study)
 reprise.add_command(ui)
 reprise.add_command(verify)
 
