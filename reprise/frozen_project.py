@@ -89,7 +89,7 @@ class Checkout:
 
         self.reset()
         with Repo(str(self._frozen.project)) as repo:
-            cache: str = repo.cache.local.path
+            cache: str = repo.cache.local_cache_dir
         own = self._frozen.project / ".dvc" / "config.local"
         if own.exists():
             shutil.copy(own, self.folder / ".dvc" / "config.local")

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from reprise.errors import PipelineError
 from reprise.files import canonical_json
@@ -40,6 +40,11 @@ Values = Annotated[
     tuple[Any, ...], Field(strict=False, min_length=1, description="a list of values")
 ]
 Grid = dict[str, Values]
+Grids = Annotated[
+    tuple[Grid, ...],
+    Field(strict=False),
+    BeforeValidator(lambda found: [found] if isinstance(found, dict) else found),
+]
 
 
 class StudyFile(Section):
@@ -47,7 +52,7 @@ class StudyFile(Section):
     question: str = Field(min_length=1)
     base: str = Field("params.yaml", min_length=1)
     settings: Overrides = Field({}, description="a mapping of dotted names to values")
-    grid: Grid | Annotated[tuple[Grid, ...], Field(strict=False)] = Field(
+    grid: Grids = Field(
         (), description="a mapping of dotted names to lists of values, or a list of such mappings"
     )
     points: tuple[Overrides, ...] = Field(
@@ -65,7 +70,7 @@ class StudyFile(Section):
 
     def overrides(self) -> Iterator[Overrides]:
         """Of each point, without `settings`."""
-        for grid in (self.grid,) if isinstance(self.grid, dict) else self.grid:
+        for grid in self.grid:
             for values in itertools.product(*grid.values()):
                 yield dict(zip(grid, values, strict=True))
         yield from self.points
@@ -204,8 +209,7 @@ def _unknown_names(
     """A line for each dotted name that is no setting, and each place that wants another one."""
     known = list(_dotted_names(base))
     places: list[tuple[str, str]] = [("settings", name) for name in file.settings]
-    grids = (file.grid,) if isinstance(file.grid, dict) else file.grid
-    places += [("grid", name) for grid in grids for name in grid]
+    places += [("grid", name) for grid in file.grid for name in grid]
     places += [("points", name) for point in file.points for name in point]
     places += [("solve", name) for solve in solves for name in solve.values(1)]
     places += [("by", file.by)] if file.by is not None else []

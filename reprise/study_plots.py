@@ -64,7 +64,7 @@ def draw_study(series: Series, axis: str, figure: str, path: Path) -> None:
         for number, (name, figures, law) in enumerate(series):
             colour, marker = LOOKS[number % len(LOOKS)]
             xs = [_place(each.value(axis), places) for each in figures]
-            label = name or "test"
+            label = name or "the network"
             axes.plot(xs, [each.test for each in figures], marker, color=colour, label=label)
             if law and logarithmic:
                 _draw_law(axes, law, xs, colour)

@@ -118,6 +118,12 @@ def _answer(study: Study, figures: Sequence[Figures], unit: str) -> Iterator[str
     ranked = choices(figures)
     if len(ranked) > 1:
         yield _best(ranked, unit)
+    behind = sum(each.test > each.baseline for each in figures)
+    if behind:
+        yield (
+            f"In {behind} of {len(figures)} points the network loses to Kneser-Ney n-grams of the "
+            "same tokens."
+        )
     if study.file.fit == "none":
         return
     for name, group, law in _series(study, figures):
@@ -136,7 +142,7 @@ def _best(ranked: Sequence[Choice], unit: str) -> str:
         return f"{line}; with one seed each it is not known how much of that is chance."
     spread = max(best.spread, second.spread)
     more = "more" if abs(best.test - second.test) > spread else "no more"
-    return f"{line}, which is {more} than the {spread:.4f} that seeds of one choice differ by."
+    return f"{line}: a difference of {more} than the {spread:.4f} between seeds of one choice."
 
 
 def _law_line(study: Study, figures: Sequence[Figures], law: PowerLaw | None, unit: str) -> str:
