@@ -6,7 +6,6 @@ run in MLflow has the small ones as artifacts, under the same paths.
 
 import io
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,7 +76,6 @@ class MlflowRun:
 
     def __init__(self, run_id: str) -> None:
         self.name = run_id
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         client = any_client()
         try:
             if client is None or client.get_run(run_id).info.lifecycle_stage == "deleted":

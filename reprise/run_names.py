@@ -69,8 +69,9 @@ def _tracked(experiment: str, wanted: dict[str, str]) -> MlflowRun | None:
     store = existing_store(experiment)
     if store is None:
         return None
+    client, experiment_id = store
     try:
-        runs = search_runs(*store, f"attributes.status = 'FINISHED' and {SCORED}")
+        runs = search_runs(client, [experiment_id], f"attributes.status = 'FINISHED' and {SCORED}")
     except store_failures() as error:
         raise unusable(error) from None
     for run in runs:
