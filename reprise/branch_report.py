@@ -8,7 +8,7 @@ from typing import Any
 from reprise.checks import Check
 from reprise.dvc_lock import LOCK, locked_stages
 from reprise.files import write_text
-from reprise.loss_plot import LossCurve, draw_losses, loss_curve
+from reprise.loss_plot import Losses, draw_losses, losses_in
 from reprise.markdown import code, plain, table
 from reprise.run_files import (
     CURVES,
@@ -135,11 +135,11 @@ def _leaves(files: RunFiles, path: str) -> dict[str, Any]:
         return {}
 
 
-def _curves(runs: Mapping[str, RunFiles]) -> dict[str, LossCurve]:
+def _curves(runs: Mapping[str, RunFiles]) -> dict[str, Losses]:
     found = {}
     for name, files in runs.items():
         try:
-            found[name] = loss_curve(files.read(CURVES))
+            found[name] = losses_in(files.read(CURVES))
         except FileNotFoundError:
             continue
     return found

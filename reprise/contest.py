@@ -29,7 +29,7 @@ from reprise.evaluation import (
     model_figures,
     score_split,
 )
-from reprise.files import replacing
+from reprise.files import replacing, write_text
 from reprise.models.language_model import LanguageModel
 from reprise.neural_cache import NeuralCache
 from reprise.params.evaluate import EvaluateParams
@@ -176,3 +176,25 @@ def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -
                 writer.write_table(table)
         if writer is not None:
             writer.close()
+
+
+def write_quantiles(path: Path, encoded: Path, result: SplitResult) -> None:
+    """CSV for a plot: by percent of the split's documents, the bits a byte that so many do not
+    exceed, for the model and each baseline on its own order."""
+    table = pq.read_table(encoded / f"{result.split}.parquet", columns=["bytes"])
+    counted = table["bytes"].to_numpy()
+    percents = np.arange(101)
+    columns = {
+        name.removesuffix("nats").rstrip("_") or MODEL: np.percentile(
+            nats[counted > 0] / counted[counted > 0] / np.log(2), percents
+        )
+        for name, nats in result.columns.items()
+        if name.endswith("nats")
+    }
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join(["percent_of_documents", *columns])]
+    lines += [
+        ",".join([str(percent), *(f"{value:.6g}" for value in row)])
+        for percent, row in zip(percents, rows, strict=True)
+    ]
+    write_text(path, "\n".join(lines) + "\n")

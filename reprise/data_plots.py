@@ -1,56 +1,22 @@
-"""The pictures of the data card: the same bytes for the same numbers.
+"""The pictures of the data card."""
 
-Letters are drawn as shapes, so that the pictures look alike where other fonts are installed, and
-nothing is taken from a person's own settings of matplotlib.
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import StrMethodFormatter
 
-from reprise.files import replacing
+from reprise.pictures import picture, plain_numbers
 
 # Okabe and Ito's colours, which colour-blind people can tell apart; the lines differ in print too.
 COLOURS = {"train": "#0072b2", "valid": "#d55e00", "test": "#009e73"}
 STYLES = {"train": "-", "valid": "--", "test": ":"}
 DROPPED, KEPT, GREY = "#d55e00", "#0072b2", "#666666"
-SETTINGS: dict[Any, Any] = {
-    "svg.hashsalt": "reprise",  # else names inside the file are drawn at random
-    "svg.fonttype": "path",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-}
 BARS = 7  # of reasons to drop
 POINTS = 200  # of the curve of frequencies
 ZIPF_FROM = 10  # the rank: the first few pieces are spaces and commas in every corpus
-
-
-@contextmanager
-def picture(path: Path, height: float = 3.6) -> Iterator[Axes]:
-    """Axes to draw on; SVG or PNG, as the suffix says."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams |= SETTINGS
-        figure = Figure(figsize=(7.2, height), layout="constrained")
-        yield figure.subplots()
-        with replacing(path) as scratch:
-            kept_out = (
-                {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-            )
-            figure.savefig(scratch, format=path.suffix[1:], dpi=150, metadata=kept_out)
 
 
 def draw_lengths(lengths: dict[str, npt.NDArray[np.int64]], path: Path) -> None:
@@ -72,7 +38,7 @@ def draw_lengths(lengths: dict[str, npt.NDArray[np.int64]], path: Path) -> None:
             xlim=(edges[0] / 1.2, edges[-1] * 1.2),
             ylim=(0, None),
         )
-        _plain_numbers(axes.xaxis, base=2)
+        plain_numbers(axes.xaxis, base=2)
         axes.grid()
         axes.legend()
 
@@ -162,17 +128,8 @@ def draw_frequencies(uses: npt.NDArray[np.int64], path: Path) -> None:
             line = fit.scale * ends**-fit.exponent
             axes.plot(ends, line, color=DROPPED, ls="--", lw=1.3, label=label)
         axes.set(xlabel="rank of the piece, 1 for the most used", ylabel="uses in train")
-        _plain_numbers(axes.xaxis, base=10)
-        _plain_numbers(axes.yaxis, base=10)
+        plain_numbers(axes.xaxis, base=10)
+        plain_numbers(axes.yaxis, base=10)
         axes.grid()
         if len(counts):
             axes.legend(loc="lower left")
-
-
-def _plain_numbers(axis: Axis, base: int) -> None:
-    """Ticks of a logarithmic axis as 1,000 instead of a power of ten."""
-    axis.set_major_locator(LogLocator(base=base, numticks=9))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axis.set_minor_formatter(NullFormatter())
-    if base == 2:
-        axis.set_minor_locator(NullLocator())

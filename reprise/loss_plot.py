@@ -6,30 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprise.data_plots import DROPPED, GREY, KEPT, picture
+from reprise.data_plots import DROPPED, GREY, KEPT
+from reprise.pictures import picture
 
 LINES = ((GREY, "--"), (KEPT, "-"), (DROPPED, ":"))
 
 
 @dataclass(frozen=True)
-class LossCurve:
+class Losses:
     """(step, nats a token) where there is one."""
 
     train: list[tuple[int, float]]
     valid: list[tuple[int, float]]
 
 
-def loss_curve(content: bytes) -> LossCurve:
+def losses_in(content: bytes) -> Losses:
     """From the content of metrics/train.csv."""
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
     train, valid = (
         [(int(row["step"]), float(row[column])) for row in rows if row[column]]
         for column in ("train_nats_per_token", "valid_nats_per_token")
     )
-    return LossCurve(train, valid)
+    return Losses(train, valid)
 
 
-def draw_losses(curves: Mapping[str, LossCurve], path: Path) -> None:
+def draw_losses(curves: Mapping[str, Losses], path: Path) -> None:
     """Thin: train. With a mark at each validation: valid."""
     with picture(path) as axes:
         for (name, curve), (colour, style) in zip(curves.items(), LINES, strict=False):

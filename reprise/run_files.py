@@ -6,12 +6,14 @@ run in MLflow has the small ones as artifacts, under the same paths.
 
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
 from ruamel.yaml import YAML
 
 from reprise.errors import PipelineError
+from reprise.tracking.store import any_client, shown_uri, store_failures, unusable
 
 PARAMS = "params.yaml"
 LOCK = "dvc.lock"
@@ -67,6 +69,35 @@ class Workspace:
 
     def read(self, path: str) -> bytes:
         return (self._project / path).read_bytes()
+
+
+class MlflowRun:
+    """A run in MLflow by its id; PipelineError where it is not there."""
+
+    def __init__(self, run_id: str) -> None:
+        self.name = run_id
+        client = any_client()
+        try:
+            if client is None or client.get_run(run_id).info.lifecycle_stage == "deleted":
+                raise _no_such_run(run_id)
+        except store_failures() as error:
+            if isinstance(error, PipelineError):
+                raise
+            missing = getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+            raise (_no_such_run(run_id) if missing else unusable(error)) from None
+        self._client = client
+
+    def read(self, path: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                copy = self._client.download_artifacts(self.name, path, folder)
+            except store_failures() as error:
+                raise FileNotFoundError(f"{self.name} has no {path}") from error
+            return Path(copy).read_bytes()
+
+
+def _no_such_run(run_id: str) -> PipelineError:
+    return PipelineError(f"{run_id}: MLflow at {shown_uri()} has no run of this id")
 
 
 def read_json_of(files: RunFiles, path: str) -> Any:

@@ -7,6 +7,7 @@ in   data/train/model.safetensors, model.json       the network and its settings
      data/tokenize/tokenizer.model                  for the samples' text
 out  data/evaluate/documents.parquet                nats of each document, model's and baselines',
                                                     and, if wanted, dynamic and cached
+     data/evaluate/quantiles.csv                    test's documents by their bits a byte
      data/evaluate/samples.txt                      what the model makes of the prompts
      metrics/evaluate.json                          figures of valid and test, and who wins
 """
@@ -35,7 +36,13 @@ def main(
 ) -> None:
     """Score the model on valid and test beside its baselines, and let it write."""
     from reprise.baselines import Baseline, KneserNey, Unigram
-    from reprise.contest import check_vocabulary, evaluate_split, variants_of, write_documents
+    from reprise.contest import (
+        check_vocabulary,
+        evaluate_split,
+        variants_of,
+        write_documents,
+        write_quantiles,
+    )
     from reprise.dataset import EncodedSplit
     from reprise.evaluation import Scoring
     from reprise.files import read_json, write_json, write_text
@@ -75,6 +82,7 @@ def main(
         for name in ("valid", "test")
     ]
     write_documents(out / "documents.parquet", encoded, results)
+    write_quantiles(out / "quantiles.csv", encoded, results[-1])
     sampling = Sampling(
         max_tokens=params.sample_tokens,
         temperature=params.temperature,

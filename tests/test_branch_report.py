@@ -7,7 +7,7 @@ import pytest
 
 from reprise.branch_report import write_report
 from reprise.checks import Check
-from reprise.loss_plot import loss_curve
+from reprise.loss_plot import losses_in
 
 CURVES = b"step,train_nats_per_token,valid_nats_per_token\n5,3.5,\n10,3.25,3.0\n"
 
@@ -99,6 +99,6 @@ def test_a_base_that_never_ran_has_no_figures_and_no_curve(tmp_path: Path) -> No
 
 
 def test_a_curve_has_a_point_where_there_is_a_loss() -> None:
-    curve = loss_curve(CURVES)
+    curve = losses_in(CURVES)
     assert curve.train == [(5, pytest.approx(3.5)), (10, pytest.approx(3.25))]
     assert curve.valid == [(10, pytest.approx(3.0))]

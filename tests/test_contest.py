@@ -23,6 +23,7 @@ from reprise.contest import (
     tell,
     variants_of,
     write_documents,
+    write_quantiles,
 )
 from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
@@ -222,6 +223,21 @@ def test_the_table_has_a_row_for_each_document_and_sums_to_the_figures(
         ("kneser_ney_nats", results[1].figures["kneser_ney"]),
     ):
         assert sum(table[column][3:]) / 7 == pytest.approx(figures["nats_per_token"], abs=1e-6)
+
+
+def test_documents_by_their_loss_have_a_row_for_each_percent(encoded: Path) -> None:
+    result = evaluated(encoded, "test")
+    path = encoded / "quantiles.csv"
+    write_quantiles(path, encoded, result)
+    head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert head == ["percent_of_documents", "model", "unigram", "kneser_ney"]
+    assert [int(row[0]) for row in rows] == list(range(101))
+    losses = sorted(tokens * 3 / size for tokens, size in ((5, 8), (2, 2)))  # 3 bits a token
+    model = [float(row[1]) for row in rows]
+    assert (model[0], model[50], model[100]) == pytest.approx(
+        (losses[0], sum(losses) / 2, losses[1])
+    )
+    assert all(list(column) == sorted(column) for column in (model, [float(r[2]) for r in rows]))
 
 
 def test_the_table_has_the_same_bytes_twice(encoded: Path) -> None:

@@ -4,9 +4,11 @@ import click
 
 from reprise.commands.catalog import catalog
 from reprise.commands.check import check
+from reprise.commands.compare import compare
 from reprise.commands.deps import deps
 from reprise.commands.preflight import preflight
 from reprise.commands.rerun import rerun
+from reprise.commands.study import study
 from reprise.commands.track import track
 from reprise.commands.ui import ui
 from reprise.commands.verify import verify
@@ -19,9 +21,11 @@ def reprise() -> None:
 
 reprise.add_command(catalog)
 reprise.add_command(check)
+reprise.add_command(compare)
 reprise.add_command(deps)
 reprise.add_command(preflight)
 reprise.add_command(rerun)
+reprise.add_command(study)
 reprise.add_command(track)
 reprise.add_command(ui)
 reprise.add_command(verify)

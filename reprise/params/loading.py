@@ -54,33 +54,45 @@ def read_params(path: Path) -> dict[Any, Any]:
 
 def check_params(path: Path) -> None:
     """PipelineError with a line for each fault in the file."""
-    faults = _faults(path, read_params(path))
+    faults = params_faults(str(path), read_params(path))
     if faults:
         raise PipelineError(*faults)
 
 
-def _faults(path: Path, data: Mapping[str, Any]) -> list[str]:
+def params_faults(place: str, data: Mapping[str, Any], *, rules: bool = True) -> list[str]:
+    """A line for each fault in the settings of all sections, which begins with `place`; without
+    `rules` for each one of a single setting, and none for settings at odds with each other."""
     faults = [
-        f"{path}: {name}: no such section; allowed: {', '.join(SECTIONS)}"
-        f"{_nearest(str(name), SECTIONS)}"
+        f"{place}: {name}: no such section; allowed: {', '.join(SECTIONS)}"
+        f"{did_you_mean(str(name), SECTIONS)}"
         for name in data
         if name not in SECTIONS
     ]
     for name in SECTIONS:
         if name not in data:
-            faults.append(f"{path}: {name}: this section is missing; copy it from a recipe")
-            continue
-        schema = section_schema(name)
-        try:
-            schema.model_validate(data[name])
-        except ValidationError as error:
-            lines = [
-                line
-                for fault in error.errors()
-                for line in _fault_lines(f"{path}: {name}", schema, fault)
-            ]
-            faults += dict.fromkeys(lines)  # each choice of an `auto or ...` has its own fault
+            faults.append(f"{place}: {name}: this section is missing; copy it from a recipe")
+        else:
+            faults += section_faults(
+                f"{place}: {name}", section_schema(name), data[name], rules=rules
+            )
     return faults
+
+
+def section_faults(
+    place: str, schema: type[Section], data: object, *, rules: bool = True
+) -> list[str]:
+    """A line for each fault of the data of one section, as in `params_faults`."""
+    try:
+        schema.model_validate(data)
+    except ValidationError as error:
+        lines = [
+            line
+            for fault in error.errors()
+            if rules or fault["type"] != "value_error"
+            for line in _fault_lines(place, schema, fault)
+        ]
+        return list(dict.fromkeys(lines))  # each choice of an `auto or ...` has its own fault
+    return []
 
 
 def _fault_lines(section: str, schema: type[Section], fault: Any) -> list[str]:
@@ -100,13 +112,13 @@ def _fault_lines(section: str, schema: type[Section], fault: Any) -> list[str]:
     setting, *place = location
     dotted = f"{section}.{setting}"
     if kind == "extra_forbidden":
-        allowed = f"allowed: {', '.join(names)}{_nearest(str(setting), names)}"
+        allowed = f"allowed: {', '.join(names)}{did_you_mean(str(setting), names)}"
         return [f"{dotted}: no such setting; {allowed}"]
     field = schema.model_fields[str(setting)]
     if kind == "missing":
         return [f"{dotted}: missing; expected {field.description or _kind(field.annotation)}"]
     choices = _choices(field.annotation) if kind == "literal_error" else []
-    nearest = _nearest(str(found), choices)
+    nearest = did_you_mean(str(found), choices)
     if place and field.description:
         return [f"{dotted}: found {found!r}; allowed: {field.description}{nearest}"]
     message = message.replace("valid tuple", "list")
@@ -133,6 +145,7 @@ def _choices(annotation: Any) -> list[str]:
     return [choice for inner in get_args(annotation) for choice in _choices(inner)]
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to add to a line about an unknown word."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

@@ -37,7 +37,7 @@ from reprise.tracking.tracker import HASH_PREFIX
 NEEDED = (PARAMS, LOCK, SETTINGS, TRAINED, CURVES, FIGURES)
 OPTIONAL = (
     *(COUNTS, WEIGHTS, VOCABULARY),
-    *("data/evaluate/documents.parquet", "data/evaluate/samples.txt"),
+    *(f"data/evaluate/{name}" for name in ("documents.parquet", "quantiles.csv", "samples.txt")),
 )
 CARD = (DATA_CARD, *(f"metrics/data_card/{name}.svg" for name in ("dropped", "lengths", "pieces")))
 EXPERIMENTS = "refs/exps/"

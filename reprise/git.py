@@ -1,0 +1,28 @@
+"""Git, asked and told by its own program."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from reprise.errors import PipelineError
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git prints in `folder`; PipelineError with its last word where it fails."""
+    result = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        env=outer_environment(),
+        capture_output=True,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us: git ends what it does
+    )
+    if result.returncode:
+        words = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        raise PipelineError(f"{folder.absolute()}: git {arguments[0]}: {words[-1]}")
+    return result.stdout
+
+
+def outer_environment() -> dict[str, str]:
+    """This process's variables without those by which git's hooks name another repository."""
+    hooks = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+    return {name: value for name, value in os.environ.items() if name not in hooks}
