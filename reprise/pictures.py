@@ -1,4 +1,4 @@
-"""Pictures as SVG, the same bytes for the same numbers.
+"""Pictures, the same bytes for the same numbers.
 
 Letters are drawn as shapes, so that the pictures look alike where other fonts are installed, and
 nothing is taken from a person's own settings of matplotlib.
@@ -30,13 +30,16 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def picture(path: Path, height: float = 3.6) -> Iterator[Axes]:
+    """Axes to draw on; SVG or PNG, as the suffix says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams |= SETTINGS
         figure = Figure(figsize=(7.2, height), layout="constrained")
         yield figure.subplots()
         with replacing(path) as scratch:
-            figure.savefig(scratch, format="svg", metadata={"Date": None, "Creator": None})
+            kept_out = ("Date", "Creator") if path.suffix == ".svg" else ("Software",)
+            nothing = dict.fromkeys(kept_out)
+            figure.savefig(scratch, format=path.suffix[1:], dpi=150, metadata=nothing)
 
 
 def plain_numbers(axis: Axis, base: int) -> None:

@@ -7,16 +7,17 @@ and the tags of the run in MLflow. Paths are relative to the project's folder, t
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from reprise.checkpoint import CheckpointFolder
+from reprise.checks import Check
 from reprise.dvc_hashes import dvc_md5
 from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of
@@ -40,23 +41,6 @@ FIGURES = Path("metrics/train.json")
 ANEW = "`dvc repro` makes the run anew"
 ANOTHER_VERSION = "another version of the code wrote it"
 NEEDED = ("inputs", "settings", "run_key", "machine", "vocabulary_size", "parameters")
-
-Verdict = Literal["same", "differs", "missing", "note"]
-
-
-@dataclass(frozen=True)
-class Check:
-    verdict: Verdict
-    subject: str
-    detail: str = ""  # expected, found, what to do
-
-    @property
-    def line(self) -> str:
-        return f"{self.verdict:8} {self.subject}" + (f": {self.detail}" if self.detail else "")
-
-    @property
-    def fails(self) -> bool:
-        return self.verdict in ("differs", "missing")
 
 
 def run_checks() -> Iterator[Check]:

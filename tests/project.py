@@ -65,6 +65,13 @@ class Project:
         copy.folder = folder
         return copy
 
+    def cloned_to(self, folder: Path) -> "Project":
+        """What is committed, elsewhere, with an empty cache."""
+        _git(self.folder, "clone", "--quiet", ".", str(folder))
+        clone = object.__new__(Project)
+        clone.folder = folder
+        return clone
+
     def add_document(self, name: str, text: str) -> None:
         path = self.folder / "corpus" / f"{name}.txt"
         path.parent.mkdir(exist_ok=True)

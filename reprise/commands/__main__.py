@@ -7,6 +7,7 @@ from reprise.commands.check import check
 from reprise.commands.compare import compare
 from reprise.commands.deps import deps
 from reprise.commands.preflight import preflight
+from reprise.commands.rerun import rerun
 from reprise.commands.study import study
 from reprise.commands.track import track
 from reprise.commands.ui import ui
@@ -23,6 +24,7 @@ reprise.add_command(check)
 reprise.add_command(compare)
 reprise.add_command(deps)
 reprise.add_command(preflight)
+reprise.add_command(rerun)
 reprise.add_command(track)
 reprise.add_command(study)
 reprise.add_command(ui)
