@@ -1,4 +1,4 @@
-"""Pictures as SVG or PNG, the same bytes for the same numbers.
+"""Pictures, the same bytes for the same numbers.
 
 Letters are drawn as shapes, so that the pictures look alike where other fonts are installed, and
 nothing is taken from a person's own settings of matplotlib.
@@ -37,9 +37,9 @@ def picture(path: Path, height: float = 3.6) -> Iterator[Axes]:
         figure = Figure(figsize=(7.2, height), layout="constrained")
         yield figure.subplots()
         with replacing(path) as scratch:
-            kind = path.suffix[1:]
-            kept_out = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-            figure.savefig(scratch, format=kind, dpi=150, metadata=kept_out)
+            kept_out = ("Date", "Creator") if path.suffix == ".svg" else ("Software",)
+            nothing = dict.fromkeys(kept_out)
+            figure.savefig(scratch, format=path.suffix[1:], dpi=150, metadata=nothing)
 
 
 def plain_numbers(axis: Axis, base: int) -> None:

@@ -35,14 +35,20 @@ def write_report(study: Study, states: Sequence[PointState], project: Path, fold
             f"study {study.name}: no point is done with the settings and the code as they are; "
             f"`reprise study run {study.name}` runs them"
         )
-    pictures = draw(study, figures, folder)
-    write_text(folder / "points.csv", points_csv(study, figures))
+    return write_files(study, figures, states, folder)
+
+
+def write_files(
+    study: Study, figures: Sequence[Figures], states: Sequence[PointState], folder: Path
+) -> Path:
+    pictures = _draw(study, figures, folder)
+    write_text(folder / "points.csv", _csv(study, figures))
     text = "\n\n".join(_parts(study, states, figures, pictures))
     write_text(folder / "report.md", f"{text}\n")
     return folder / "report.md"
 
 
-def draw(study: Study, figures: Sequence[Figures], folder: Path) -> list[str]:
+def _draw(study: Study, figures: Sequence[Figures], folder: Path) -> list[str]:
     """The names of the pictures: the study's own axis first."""
     names = []
     for axis in dict.fromkeys([study.file.axis, *DRAWN]):
@@ -70,7 +76,7 @@ def _law(study: Study, figures: Sequence[Figures]) -> PowerLaw | None:
     return fit_power_law(xs, np.array([each.test for each in figures]))
 
 
-def points_csv(study: Study, figures: Sequence[Figures]) -> str:
+def _csv(study: Study, figures: Sequence[Figures]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measured = ["parameters", "train_tokens", "train_bytes", "tokens_read", "training_flops"]

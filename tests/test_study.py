@@ -129,10 +129,10 @@ def test_wrong_values_are_told_as_those_of_params_yaml_and_once(tmp_path: Path) 
 
 
 def test_a_wrong_study_is_told_key_by_key(tmp_path: Path) -> None:
-    assert faults(tmp_path, titel="x", figure="bits", grid={"train.seed": 1}) == [
+    assert faults(tmp_path, titel="x", figure="bits_a_byte", grid={"train.seed": 1}) == [
         "study.grid: found 1; allowed: a mapping of dotted names to lists of values, or a list of "
         "such mappings",
-        "study.figure: found 'bits'; input should be 'bits_per_byte', 'nats_per_token', "
+        "study.figure: found 'bits_a_byte'; input should be 'bits_per_byte', 'nats_per_token', "
         "'perplexity_per_token' or 'perplexity_per_word'; did you mean bits_per_byte?",
         "study.titel: no such setting; allowed: title, question, base, settings, grid, points, "
         "solve, axis, by, fit, figure; did you mean title?",

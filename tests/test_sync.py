@@ -111,7 +111,8 @@ def test_runs_that_are_there_stay_as_they_are(project: Project) -> None:
     assert "metrics/data_card.md" in before["0.01"]["artifacts"]
     said = sync(project).stdout.splitlines()
     assert said == [
-        "3 finished runs in git and DVC: 0 published, 3 there already, 0 not in the cache"
+        "3 finished runs in git and DVC: 0 published, 3 there already, 0 not in the cache, "
+        "0 of another version"
     ]
     assert content(project) == before
 
@@ -149,7 +150,8 @@ def test_a_fresh_clone_with_a_pulled_cache_gets_the_runs_and_without_it_says_wha
     (tmp_path / "store").rename(tmp_path / "away")
     said = sync(clone).stdout.splitlines()
     assert said[-2:] == [
-        "2 finished runs in git and DVC: 0 published, 0 there already, 2 not in the cache",
+        "2 finished runs in git and DVC: 0 published, 0 there already, 2 not in the cache, "
+        "0 of another version",
         "`dvc pull --all-commits` brings what a remote has; then run this again",
     ]
     (tmp_path / "away").rename(tmp_path / "store")
@@ -223,5 +225,20 @@ def test_without_a_finished_run_there_is_one_line(tmp_path: Path) -> None:
         1,
         "error: MLflow has no experiment reprise; run `dvc repro` first\n",
     )
-    nothing = "0 finished runs in git and DVC: 0 published, 0 there already, 0 not in the cache\n"
-    assert sync(project).stdout == nothing
+    assert sync(project).stdout == (
+        "0 finished runs in git and DVC: 0 published, 0 there already, 0 not in the cache, "
+        "0 of another version\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_run_of_other_code_is_told_and_left_out(project: Project) -> None:
+    (project.folder / "mlflow.db").unlink()
+    params = project.folder / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    params.write_text(text.replace("  fraction: ", "  share: "), encoding="utf-8")
+    said = sync(project).stdout.splitlines()
+    assert said[-2] == "workspace: of another version"
+    assert said[-1].endswith(
+        " 2 published, 0 there already, 0 not in the cache, 1 of another version"
+    )

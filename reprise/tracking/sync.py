@@ -15,8 +15,11 @@ from ruamel.yaml import YAML
 
 from reprise.checkout import git_state
 from reprise.errors import PipelineError
+from reprise.files import read_json
+from reprise.params.loading import params_faults, read_params
 from reprise.run_files import Revision, RunFiles, Workspace
 from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes, read_lock
+from reprise.tracking.description import EVENTS
 from reprise.tracking.finished_run import (
     COUNTS,
     CURVES,
@@ -44,7 +47,7 @@ EXPERIMENTS = "refs/exps/"
 NO_EXPERIMENTS = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/")
 
 Results = tuple[tuple[str, str], ...]  # path and MD5 of each of RESULTS
-Outcome = Literal["published", "there already", "not in the cache"]
+Outcome = Literal["published", "there already", "not in the cache", "of another version"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -114,6 +117,8 @@ def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) 
         checked = {path: paths[path] for path in (SETTINGS, TRAINED, CURVES, FIGURES)}
         if any(results[path] != md5 for path, md5 in hashes_of(checked).items()):
             return "not in the cache"  # a workspace that its dvc.lock does not tell of
+        if not _is_of_this_version(paths):
+            return "of another version"
         for path in (*OPTIONAL, *(CARD if is_current(lock, "data_card") else ())):
             try:
                 paths[path] = _copy(files, path, copies)
@@ -124,6 +129,13 @@ def _publish(state: State, lock: Mapping[str, Any], results: Mapping[str, str]) 
     if tracker.is_away:
         raise PipelineError(f"MLflow at {shown_uri()} went away; run `reprise track sync` again")
     return "published"
+
+
+def _is_of_this_version(paths: Mapping[str, Path]) -> bool:
+    """Whether the run's files hold what is shown of them; older code wrote other settings."""
+    known = read_json(paths[SETTINGS]).keys() >= {"run_key", "machine", "inputs", "parameters"}
+    counted = read_json(paths[TRAINED]).keys() >= {"steps", *EVENTS}
+    return known and counted and not params_faults(PARAMS, read_params(paths[PARAMS]), rules=False)
 
 
 def recorded_results() -> set[Results]:
