@@ -115,7 +115,8 @@ def outputs() -> dict[str, bytes]:
 @pytest.mark.usefixtures("project")
 def test_it_writes_figures_samples_and_a_table() -> None:
     assert run().exit_code == 0
-    assert list(outputs()) == ["documents.parquet", "samples.txt", "evaluate.json"]
+    written = ["documents.parquet", "quantiles.csv", "samples.txt", "evaluate.json"]
+    assert list(outputs()) == written
     metrics = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))
     assert set(metrics) == {"device", "valid", "test"}
     assert metrics["test"]["documents"] == 2
