@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from project import ROOT
 from ruamel.yaml import YAML
 
-from reprise.run_files import Workspace
-from reprise.run_records import RunRecord, read_run
+from reprise.runs.files import Workspace
+from reprise.runs.records import RunRecord, read_run
 
 DOCUMENTS = 60
 SIZES = np.arange(100, 100 + DOCUMENTS)  # bytes

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reprise import bootstrap
-from reprise.bootstrap import percentile_interval, resampled_sums
+from reprise.comparing import bootstrap
+from reprise.comparing.bootstrap import percentile_interval, resampled_sums
 
 
 def columns(documents: int) -> np.ndarray:

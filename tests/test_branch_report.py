@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from reprise.branch_report import write_report
 from reprise.checks import Check
-from reprise.loss_plot import losses_in
+from reprise.reruns.branch_report import write_report
+from reprise.reruns.loss_plot import losses_in
 
 CURVES = b"step,train_nats_per_token,valid_nats_per_token\n5,3.5,\n10,3.25,3.0\n"
 

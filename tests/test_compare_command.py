@@ -13,7 +13,7 @@ from finished_runs import NATS, record, write_run
 from mlflow import MlflowClient
 
 from reprise.commands.__main__ import reprise
-from reprise.loss_curves import seconds_at
+from reprise.comparing.loss_curves import seconds_at
 from reprise.params.loading import read_params
 from reprise.tracking.description import shown_params
 from reprise.tracking.store import connect

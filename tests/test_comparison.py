@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from finished_runs import DOCUMENTS, NATS, SIZES, record, seeds, write_run
 
-from reprise.comparison import Compared, Pair, Refused, compare
-from reprise.comparison_report import verdict_line
+from reprise.comparing.comparison import Compared, Pair, Refused, compare
+from reprise.comparing.report import verdict_line
 from reprise.errors import PipelineError
-from reprise.run_files import Workspace
-from reprise.run_records import RunRecord, read_run
+from reprise.runs.files import Workspace
+from reprise.runs.records import RunRecord, read_run
 
 RATE = {"train.learning_rate": 0.02}
 

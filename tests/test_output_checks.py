@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from reprise import two_folders
 from reprise.checks import Check
-from reprise.dvc_lock import LockedStage, locked_stages
-from reprise.output_checks import REMEDY, compared
+from reprise.reruns import two_folders
+from reprise.reruns.dvc_lock import LockedStage, locked_stages
+from reprise.reruns.output_checks import REMEDY, compared
 
 
 def lock(**changes: str) -> dict[str, LockedStage]:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy.optimize import curve_fit
 
-from reprise.power_law import fit_power_law
+from reprise.studies.power_law import fit_power_law
 
 Floats = npt.NDArray[np.float64]
 TOKENS: Floats = np.repeat(np.geomspace(4e4, 6.4e5, 5), 2)

@@ -10,10 +10,10 @@ import pytest
 from project import Project
 from ruamel.yaml import YAML
 
-from reprise.dvc_lock import locked_stages
-from reprise.dvc_remote import restore
 from reprise.files import read_json, write_json
-from reprise.output_checks import another_machine
+from reprise.reruns.dvc_lock import locked_stages
+from reprise.reruns.dvc_remote import restore
+from reprise.reruns.output_checks import another_machine
 from reprise.yaml_files import read_yaml
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reprise.errors import PipelineError
-from reprise.run_files import Revision, Workspace, read_json_of, read_yaml_of
+from reprise.runs.files import Revision, Workspace, read_json_of, read_yaml_of
 
 
 def run(*command: str, folder: Path) -> None:

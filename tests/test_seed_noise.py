@@ -3,7 +3,7 @@ import math
 import pytest
 from scipy import stats
 
-from reprise.seed_noise import default_noise, measured_noise
+from reprise.comparing.seed_noise import default_noise, measured_noise
 
 OURS, THEIRS = [1.30, 1.31, 1.285, 1.305], [1.26, 1.29, 1.27]
 

@@ -8,7 +8,7 @@ from helpers import model_params, train_params
 from reprise.errors import PipelineError
 from reprise.models import build_model
 from reprise.params.model import ModelParams
-from reprise.solving import Solve, solved
+from reprise.studies.solving import Solve, solved
 
 PIECES = 300
 

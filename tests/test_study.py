@@ -11,7 +11,7 @@ from reprise.errors import PipelineError
 from reprise.models.size import parameter_count
 from reprise.params.loading import read_params
 from reprise.params.model import ModelParams
-from reprise.study import Study, load_study, names_of_studies
+from reprise.studies.study import Study, load_study, names_of_studies
 
 BASE = str(ROOT / "params.yaml")
 

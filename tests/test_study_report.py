@@ -9,10 +9,10 @@ import pytest
 from project import ROOT
 
 from reprise.params.loading import read_params
-from reprise.study import Point, Study, StudyFile, set_value
-from reprise.study_figures import Figures, choices
-from reprise.study_report import write_files
-from reprise.study_run import PointState
+from reprise.studies.figures import Figures, choices
+from reprise.studies.report import write_files
+from reprise.studies.running import PointState
+from reprise.studies.study import Point, Study, StudyFile, set_value
 
 
 def point(**overrides: Any) -> Point:

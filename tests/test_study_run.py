@@ -12,10 +12,10 @@ from project import Project
 from ruamel.yaml import YAML
 
 from reprise.errors import PipelineError
-from reprise.experiments import experiments
-from reprise.frozen_project import FrozenProject, source_paths
-from reprise.run_files import Revision
-from reprise.study_run import error_line
+from reprise.runs.experiments import experiments
+from reprise.runs.files import Revision
+from reprise.studies.frozen_project import FrozenProject, source_paths
+from reprise.studies.running import error_line
 
 PIPELINE: dict[str, Any] = {
     "stages": {

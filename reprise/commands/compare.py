@@ -19,14 +19,14 @@ def compare(runs: tuple[str, ...], markdown: Path | None, html: Path | None) -> 
     """
     import logging
 
-    from reprise.comparison import compare as compare_runs
-    from reprise.comparison_blocks import as_markdown, as_text
-    from reprise.comparison_page import comparison_page
-    from reprise.comparison_report import report
+    from reprise.comparing.blocks import as_markdown, as_text
+    from reprise.comparing.comparison import compare as compare_runs
+    from reprise.comparing.page import comparison_page
+    from reprise.comparing.report import report
     from reprise.errors import PipelineError
     from reprise.files import write_text
-    from reprise.run_names import find_run
-    from reprise.run_records import read_run
+    from reprise.runs.names import find_run
+    from reprise.runs.records import read_run
 
     logging.getLogger().setLevel(logging.WARNING)
     if len(runs) < 2:

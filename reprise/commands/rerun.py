@@ -24,8 +24,8 @@ def rerun(steps: tuple[str, ...], base: str, tiny: Path, report: Path) -> None:
     twice    run the pipeline with the settings in --tiny twice, from nothing, in two folders
     report   write settings, figures and losses beside those of --base, in Markdown
     """
-    from reprise import rerun as library
     from reprise.errors import PipelineError
+    from reprise.reruns import rerun as library
 
     chosen = steps or STEPS
     checks = []

@@ -19,7 +19,7 @@ def study() -> None:
 @studies_option
 def list_studies(studies: Path) -> None:
     """Name, points and title of each study."""
-    from reprise.study import load_study, names_of_studies
+    from reprise.studies.study import load_study, names_of_studies
 
     for name in names_of_studies(studies):
         loaded = load_study(studies, name)
@@ -31,7 +31,7 @@ def list_studies(studies: Path) -> None:
 @studies_option
 def points(name: str, studies: Path) -> None:
     """Each point with the sizes that were solved for it; nothing is run."""
-    from reprise.study import load_study, short_name
+    from reprise.studies.study import load_study, short_name
 
     for point in load_study(studies, name).points:
         sizes = (f"{short_name(setting)} {value:,}" for setting, value in point.solved.items())
@@ -48,9 +48,9 @@ def run(name: str, studies: Path, reports: Path) -> None:
     A point that fails keeps no other from running, and is tried again by the next `study run`.
     """
     from reprise.errors import PipelineError
-    from reprise.study import load_study
-    from reprise.study_report import write_report
-    from reprise.study_run import run_study
+    from reprise.studies.report import write_report
+    from reprise.studies.running import run_study
+    from reprise.studies.study import load_study
 
     loaded = load_study(studies, name)
     states = run_study(loaded, Path())
@@ -72,10 +72,10 @@ def run(name: str, studies: Path, reports: Path) -> None:
 @reports_option
 def report(name: str, studies: Path, reports: Path) -> None:
     """Write the report anew from the points that are done."""
-    from reprise.frozen_project import FrozenProject
-    from reprise.study import load_study
-    from reprise.study_report import write_report
-    from reprise.study_run import point_states
+    from reprise.studies.frozen_project import FrozenProject
+    from reprise.studies.report import write_report
+    from reprise.studies.running import point_states
+    from reprise.studies.study import load_study
 
     loaded = load_study(studies, name)
     states = point_states(loaded, Path(), FrozenProject(Path()))

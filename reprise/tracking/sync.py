@@ -17,7 +17,7 @@ from reprise.checkout import git_state
 from reprise.errors import PipelineError
 from reprise.files import read_json
 from reprise.params.loading import params_faults, read_params
-from reprise.run_files import Revision, RunFiles, Workspace
+from reprise.runs.files import Revision, RunFiles, Workspace
 from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes, read_lock
 from reprise.tracking.description import EVENTS
 from reprise.tracking.finished_run import (

@@ -16,9 +16,9 @@ from matplotlib.ticker import (
 )
 
 from reprise.pictures import picture
-from reprise.power_law import PowerLaw
-from reprise.study import AXES
-from reprise.study_figures import Figures
+from reprise.studies.figures import Figures
+from reprise.studies.power_law import PowerLaw
+from reprise.studies.study import AXES
 
 # Okabe and Ito's colours, which colour-blind people can tell apart; markers differ in print too.
 LOOKS = (

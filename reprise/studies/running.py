@@ -25,11 +25,11 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from reprise.errors import Interrupted, PipelineError
-from reprise.experiments import Experiment, experiments
 from reprise.files import canonical_json, write_json
-from reprise.frozen_project import Checkout, FrozenProject
 from reprise.interruption import StopRequest
-from reprise.study import Point, Study
+from reprise.runs.experiments import Experiment, experiments
+from reprise.studies.frozen_project import Checkout, FrozenProject
+from reprise.studies.study import Point, Study
 
 log = logging.getLogger(__name__)
 

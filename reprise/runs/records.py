@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from reprise.errors import PipelineError
-from reprise.run_files import (
+from reprise.runs.files import (
     CURVES,
     DOCUMENTS,
     FIGURES,

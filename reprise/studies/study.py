@@ -8,7 +8,7 @@ base             the settings to start from: params.yaml, or a recipe
 settings         dotted name -> value, for all points
 grid             dotted name -> list of values, all combinations; or a list of such grids
 points           more points, each dotted name -> value
-solve            sizes to be solved, one after the other: reprise.solving
+solve            sizes to be solved, one after the other: reprise.studies.solving
 axis             what the answer is drawn over: one of AXES, or the dotted name of a setting
 by               a dotted name: points that differ in it are drawn and fitted apart
 fit              power_law, or none
@@ -29,7 +29,7 @@ from reprise.errors import PipelineError
 from reprise.files import canonical_json
 from reprise.params.base import Section
 from reprise.params.loading import did_you_mean, params_faults, read_params, section_faults
-from reprise.solving import Solve, solved
+from reprise.studies.solving import Solve, solved
 from reprise.yaml_files import read_yaml
 
 AXES = ("train_tokens", "train_bytes", "tokens_read", "parameters", "training_flops")

@@ -8,7 +8,7 @@ from typing import Any
 
 from reprise.errors import PipelineError
 from reprise.params.loading import check_params, read_params
-from reprise.run_files import (
+from reprise.runs.files import (
     LOCK,
     PARAMS,
     MlflowRun,

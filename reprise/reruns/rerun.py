@@ -4,14 +4,14 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from reprise.branch_report import write_report
 from reprise.checks import Check
-from reprise.dvc_process import run_dvc
-from reprise.dvc_remote import restore
 from reprise.errors import PipelineError
-from reprise.output_checks import output_checks
-from reprise.run_files import Revision, Workspace
-from reprise.two_folders import repeat_checks
+from reprise.reruns.branch_report import write_report
+from reprise.reruns.dvc_process import run_dvc
+from reprise.reruns.dvc_remote import restore
+from reprise.reruns.output_checks import output_checks
+from reprise.reruns.two_folders import repeat_checks
+from reprise.runs.files import Revision, Workspace
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from reprise.errors import PipelineError
-from reprise.experiments import experiments
-from reprise.git import git, outer_environment
+from reprise.runs.experiments import experiments
+from reprise.runs.git import git, outer_environment
 from reprise.yaml_files import read_yaml
 
 PIPELINE = "dvc.yaml"

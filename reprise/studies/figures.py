@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reprise.experiments import Experiment, trailer
 from reprise.models.size import training_flops_per_token
 from reprise.params.model import ModelParams
-from reprise.run_files import FIGURES, Revision, read_json_of
-from reprise.study import AXES, Point, Study, get_value
-from reprise.study_run import SECONDS_TRAILER, PointState
+from reprise.runs.experiments import Experiment, trailer
+from reprise.runs.files import FIGURES, Revision, read_json_of
+from reprise.studies.running import SECONDS_TRAILER, PointState
+from reprise.studies.study import AXES, Point, Study, get_value
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from reprise.checks import Check
-from reprise.dvc_lock import LOCK, LockedStage, differing, locked_stages
-from reprise.dvc_process import run_dvc
 from reprise.errors import PipelineError
-from reprise.run_files import PARAMS
+from reprise.reruns.dvc_lock import LOCK, LockedStage, differing, locked_stages
+from reprise.reruns.dvc_process import run_dvc
+from reprise.runs.files import PARAMS
 from reprise.yaml_files import read_yaml
 
 WORKERS = (1, 2)

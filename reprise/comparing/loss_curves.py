@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from reprise.models.size import training_flops_per_token
 from reprise.params.model import ModelParams
-from reprise.run_records import RunRecord
+from reprise.runs.records import RunRecord
 from reprise.tracking.store import existing_store, runs_of, store_failures
 
 SPEED = "speed/tokens_per_second"

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reprise.checks import Check
-from reprise.dvc_lock import LOCK, locked_stages
 from reprise.files import write_text
-from reprise.loss_plot import Losses, draw_losses, losses_in
 from reprise.markdown import code, plain, table
-from reprise.run_files import (
+from reprise.reruns.dvc_lock import LOCK, locked_stages
+from reprise.reruns.loss_plot import Losses, draw_losses, losses_in
+from reprise.runs.files import (
     CURVES,
     FIGURES,
     PARAMS,

@@ -5,7 +5,7 @@ import re
 from contextlib import chdir
 from pathlib import Path
 
-from reprise.dvc_process import run_dvc
+from reprise.reruns.dvc_process import run_dvc
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from reprise.bootstrap import CONFIDENCE, Interval
+from reprise.comparing.bootstrap import CONFIDENCE, Interval
 
 # Of bits a byte, from seed to seed, as a part of the figure.
 DEFAULT_DEVIATION = 0.0075

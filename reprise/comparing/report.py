@@ -2,8 +2,9 @@
 
 import statistics
 
-from reprise.bootstrap import Interval
-from reprise.comparison import (
+from reprise.comparing.blocks import Block, Heading, Paragraph, Table
+from reprise.comparing.bootstrap import Interval
+from reprise.comparing.comparison import (
     NOTHING,
     Compared,
     Comparison,
@@ -13,7 +14,6 @@ from reprise.comparison import (
     Refused,
     Verdict,
 )
-from reprise.comparison_blocks import Block, Heading, Paragraph, Table
 
 HASH_DIGITS = 8
 LARGE = 1000  # from here on no decimals

@@ -5,12 +5,12 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from reprise.comparison import Comparison, Group, Pair
-from reprise.comparison_blocks import Block, Heading, Paragraph, Table
-from reprise.comparison_report import verdict_line
-from reprise.loss_curves import LossCurve, loss_curve
-from reprise.run_records import TEXTS, VOCABULARY, RunRecord
-from reprise.svg_charts import Bar, Line, bar_chart, line_chart
+from reprise.comparing.blocks import Block, Heading, Paragraph, Table
+from reprise.comparing.comparison import Comparison, Group, Pair
+from reprise.comparing.loss_curves import LossCurve, loss_curve
+from reprise.comparing.report import verdict_line
+from reprise.comparing.svg_charts import Bar, Line, bar_chart, line_chart
+from reprise.runs.records import TEXTS, VOCABULARY, RunRecord
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

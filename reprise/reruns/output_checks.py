@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from reprise.checks import Check
-from reprise.dvc_lock import LOCK, LockedStage, differing, locked_stages
 from reprise.files import read_json
 from reprise.machine import resolve
 from reprise.params.loading import load_section
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
-from reprise.run_files import PARAMS, SETTINGS, Revision, read_yaml_of
+from reprise.reruns.dvc_lock import LOCK, LockedStage, differing, locked_stages
+from reprise.runs.files import PARAMS, SETTINGS, Revision, read_yaml_of
 from reprise.yaml_files import read_yaml
 
 COMPUTED_IN_FLOATS = ("train", "evaluate")

@@ -16,11 +16,11 @@ import numpy as np
 from reprise.errors import PipelineError
 from reprise.files import write_text
 from reprise.markdown import code, plain, table
-from reprise.power_law import POINTS_FOR_LAW, PowerLaw, fit_power_law
-from reprise.study import Study, get_value, short_name, word
-from reprise.study_figures import Choice, Figures, choices, figures_of, series
-from reprise.study_plots import Series, axis_name, draw_study, figure_name
-from reprise.study_run import PointState
+from reprise.studies.figures import Choice, Figures, choices, figures_of, series
+from reprise.studies.plots import Series, axis_name, draw_study, figure_name
+from reprise.studies.power_law import POINTS_FOR_LAW, PowerLaw, fit_power_law
+from reprise.studies.running import PointState
+from reprise.studies.study import Study, get_value, short_name, word
 
 DRAWN = ("train_tokens", "parameters", "training_flops")  # where the points differ in them
 LEAST_DIFFERENCE = 1.05  # as a factor

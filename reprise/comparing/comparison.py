@@ -19,10 +19,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from reprise.bootstrap import Floats, Interval, percentile_interval, resampled_sums
+from reprise.comparing.bootstrap import Floats, Interval, percentile_interval, resampled_sums
+from reprise.comparing.seed_noise import SeedNoise, default_noise, measured_noise
 from reprise.errors import PipelineError
-from reprise.run_records import DATA, TEXTS, VOCABULARY, RunRecord
-from reprise.seed_noise import SeedNoise, default_noise, measured_noise
+from reprise.runs.records import DATA, TEXTS, VOCABULARY, RunRecord
 
 MIN_DOCUMENTS = 10  # fewer say too little about others
 SEED = "train.seed"

@@ -1,0 +1,1 @@
+"""The pipeline again, compared with what is committed."""

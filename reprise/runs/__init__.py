@@ -1,0 +1,1 @@
+"""Runs wherever they are kept: their files, names and settings."""
