@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from http_server import Served, Site, site
+from s3_server import s3_server
 
 from reprise import fetching
 from reprise.errors import PipelineError
@@ -476,27 +477,12 @@ def test_an_address_that_cannot_be_measured_is_told(web: Site, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_bucket_is_read_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import boto3
     import s3fs
-    from moto.server import ThreadedMotoServer
 
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "NO_PROXY": "127.0.0.1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        bucket = boto3.client("s3")
-        bucket.create_bucket(Bucket="corpora")
+    with s3_server("corpora", monkeypatch) as (address, bucket):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         bucket.put_object(Bucket="corpora", Key="en/a.txt", Body=CONTENT)
         bucket.put_object(Bucket="corpora", Key="en/c.txt.gz", Body=gzip.compress(CONTENT))
-        bucket.close()
         (tmp_path / f"{SHA256}.part").write_bytes(CONTENT[:400_000])
         fetched(tmp_path, "s3://corpora/en/b.txt", "s3://corpora/en/a.txt")
         shutil.rmtree(tmp_path)
@@ -505,6 +491,4 @@ def test_a_bucket_is_read_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
         assert error_of(tmp_path, "s3://corpora/no.txt", "s3://nowhere/no.txt") == (
             "s3://corpora/no.txt: not found; s3://nowhere/no.txt: not found"
         )
-    finally:
         s3fs.S3FileSystem.clear_instance_cache()
-        server.stop()

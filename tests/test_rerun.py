@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 from project import Project
 from ruamel.yaml import YAML
+from s3_server import s3_server
 
 from reprise.files import read_json, write_json
 from reprise.reruns.dvc_lock import locked_stages
@@ -46,30 +47,11 @@ def local_remote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 @contextmanager
 def s3_remote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """A server of its own with the real protocol."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "NO_PROXY": "127.0.0.1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    bucket = boto3.client("s3", endpoint_url=address)
-    bucket.create_bucket(Bucket="runs")
-    bucket.close()
-    try:
+    with s3_server("runs", monkeypatch) as (address, _):
         yield [
             ["remote", "add", "--local", "--default", "store", "s3://runs/project"],
             ["remote", "modify", "--local", "store", "endpointurl", address],
         ]
-    finally:
-        server.stop()
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from reprise.comparing.bootstrap import Floats, Interval, percentile_interval, resampled_sums
 from reprise.comparing.seed_noise import SeedNoise, default_noise, measured_noise
 from reprise.errors import PipelineError
-from reprise.runs.records import DATA, TEXTS, VOCABULARY, RunRecord
+from reprise.runs.files import VOCABULARY
+from reprise.runs.records import DATA, TEXTS, RunRecord
 
 MIN_DOCUMENTS = 10  # fewer say too little about others
 SEED = "train.seed"

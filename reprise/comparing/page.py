@@ -10,7 +10,8 @@ from reprise.comparing.comparison import Comparison, Group, Pair
 from reprise.comparing.loss_curves import LossCurve, loss_curve
 from reprise.comparing.report import verdict_line
 from reprise.comparing.svg_charts import Bar, Line, bar_chart, line_chart
-from reprise.runs.records import TEXTS, VOCABULARY, RunRecord
+from reprise.runs.files import VOCABULARY
+from reprise.runs.records import TEXTS, RunRecord
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

@@ -8,11 +8,12 @@ from typing import Any
 from reprise.checks import Check
 from reprise.files import write_text
 from reprise.markdown import code, plain, table
-from reprise.reruns.dvc_lock import LOCK, locked_stages
+from reprise.reruns.dvc_lock import locked_stages
 from reprise.reruns.loss_plot import Losses, draw_losses, losses_in
 from reprise.runs.files import (
     CURVES,
     FIGURES,
+    LOCK,
     PARAMS,
     RunFiles,
     read_json_of,

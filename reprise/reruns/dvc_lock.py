@@ -7,8 +7,6 @@ from typing import Any
 
 from reprise.tracking.description import flat
 
-LOCK = "dvc.lock"
-
 
 @dataclass(frozen=True)
 class LockedStage:

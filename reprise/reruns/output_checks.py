@@ -14,8 +14,8 @@ from reprise.machine import resolve
 from reprise.params.loading import load_section
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
-from reprise.reruns.dvc_lock import LOCK, LockedStage, differing, locked_stages
-from reprise.runs.files import PARAMS, SETTINGS, Revision, read_yaml_of
+from reprise.reruns.dvc_lock import LockedStage, differing, locked_stages
+from reprise.runs.files import LOCK, PARAMS, SETTINGS, Revision, read_yaml_of
 from reprise.yaml_files import read_yaml
 
 COMPUTED_IN_FLOATS = ("train", "evaluate")

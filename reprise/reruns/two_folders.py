@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 
 from reprise.checks import Check
 from reprise.errors import PipelineError
-from reprise.reruns.dvc_lock import LOCK, LockedStage, differing, locked_stages
+from reprise.reruns.dvc_lock import LockedStage, differing, locked_stages
 from reprise.reruns.dvc_process import run_dvc
-from reprise.runs.files import PARAMS
+from reprise.runs.files import LOCK, PARAMS
 from reprise.yaml_files import read_yaml
 
 WORKERS = (1, 2)

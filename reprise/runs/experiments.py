@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reprise.runs.git import git
 
-REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(?P<name>[^/]+)")
+REF = re.compile(r"refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38})/(?P<name>[^/]+)")
 
 
 @dataclass(frozen=True)
@@ -16,17 +16,25 @@ class Experiment:
     name: str
     ref: str
     commit: str
+    baseline: str  # the commit that it varies
+    seconds: int  # since 1970, when it was made
+
+
+def all_experiments(folder: Path) -> list[Experiment]:
+    """Of the repository, the oldest first."""
+    form = "--format=%(objectname) %(creatordate:unix) %(refname)"
+    found = []
+    for line in git(folder, "for-each-ref", "--sort=creatordate", form, "refs/exps/").splitlines():
+        commit, seconds, ref = line.split(" ", 2)
+        if match := REF.fullmatch(ref):
+            baseline = match["baseline"].replace("/", "")
+            found.append(Experiment(match["name"], ref, commit, baseline, int(seconds)))
+    return found
 
 
 def experiments(folder: Path) -> Mapping[str, Experiment]:
-    """All of the repository, by their names; of two with one name the one made later."""
-    pattern = ["--sort=creatordate", "--format=%(objectname) %(refname)", "refs/exps/"]
-    found = {}
-    for line in git(folder, "for-each-ref", *pattern).splitlines():
-        commit, ref = line.split(" ", 1)
-        if match := REF.fullmatch(ref):
-            found[match["name"]] = Experiment(match["name"], ref, commit)
-    return found
+    """By their names; of two with one name the one made later."""
+    return {experiment.name: experiment for experiment in all_experiments(folder)}
 
 
 def trailer(folder: Path, commit: str, name: str) -> str:

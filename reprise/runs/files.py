@@ -21,6 +21,9 @@ CURVES = "metrics/train.csv"
 FIGURES = "metrics/evaluate.json"
 SETTINGS = "data/train/model.json"
 DOCUMENTS = "data/evaluate/documents.parquet"
+WEIGHTS, TRAINED = "data/train/model.safetensors", "metrics/train.json"
+VOCABULARY, COUNTS = "data/tokenize/tokenizer.model", "metrics/encode.json"
+DATA_CARD = "metrics/data_card.md"
 
 
 class RunFiles(Protocol):

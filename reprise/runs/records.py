@@ -21,6 +21,7 @@ from reprise.runs.files import (
     LOCK,
     PARAMS,
     SETTINGS,
+    VOCABULARY,
     RunFiles,
     read_json_of,
     read_yaml_of,
@@ -28,7 +29,6 @@ from reprise.runs.files import (
 from reprise.tracking.description import flat, shown_params
 
 TEXTS = {split: f"data/clean/{split}.parquet" for split in ("train", "valid", "test")}
-VOCABULARY = "data/tokenize/tokenizer.model"
 DATA = {
     "corpus as downloaded": "data/download",
     **{f"{split} text": path for split, path in TEXTS.items()},

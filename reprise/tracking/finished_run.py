@@ -8,6 +8,18 @@ from typing import Any
 from reprise.files import read_json
 from reprise.params.loading import read_params
 from reprise.params.run import RunParams
+from reprise.runs.files import (
+    COUNTS,
+    CURVES,
+    DATA_CARD,
+    FIGURES,
+    LOCK,
+    PARAMS,
+    SETTINGS,
+    TRAINED,
+    VOCABULARY,
+    WEIGHTS,
+)
 from reprise.tracking.data import data_hashes, data_sets, hashes_of, is_current, read_lock
 from reprise.tracking.description import (
     display_name,
@@ -19,10 +31,6 @@ from reprise.tracking.description import (
 from reprise.tracking.logged_model import log_model
 from reprise.tracking.tracker import Tracker
 
-PARAMS, LOCK, SETTINGS = "params.yaml", "dvc.lock", "data/train/model.json"
-CURVES, FIGURES, COUNTS = "metrics/train.csv", "metrics/evaluate.json", "metrics/encode.json"
-WEIGHTS, VOCABULARY = "data/train/model.safetensors", "data/tokenize/tokenizer.model"
-TRAINED, DATA_CARD = "metrics/train.json", "metrics/data_card.md"
 RESULTS = (WEIGHTS, SETTINGS, TRAINED, CURVES, FIGURES, "data/evaluate")
 NOT_ARTIFACTS = (WEIGHTS, VOCABULARY)  # they are in the logged model
 

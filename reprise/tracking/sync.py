@@ -4,7 +4,6 @@ A stage that DVC restores from its cache runs no code, and a fresh clone has no 
 are made here from the files: commits, experiments of DVC, and the workspace.
 """
 
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,34 +16,36 @@ from reprise.checkout import git_state
 from reprise.errors import PipelineError
 from reprise.files import read_json
 from reprise.params.loading import params_faults, read_params
-from reprise.runs.files import Revision, RunFiles, Workspace
-from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes, read_lock
-from reprise.tracking.description import EVENTS
-from reprise.tracking.finished_run import (
+from reprise.runs.experiments import all_experiments
+from reprise.runs.files import (
     COUNTS,
     CURVES,
     DATA_CARD,
+    DOCUMENTS,
     FIGURES,
     LOCK,
     PARAMS,
-    RESULTS,
     SETTINGS,
     TRAINED,
     VOCABULARY,
     WEIGHTS,
-    publish,
+    Revision,
+    RunFiles,
+    Workspace,
 )
+from reprise.runs.git import git
+from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes, read_lock
+from reprise.tracking.description import EVENTS
+from reprise.tracking.finished_run import RESULTS, publish
 from reprise.tracking.store import open_client, search_runs, shown_uri, store_failures, unusable
 from reprise.tracking.tracker import HASH_PREFIX
 
 NEEDED = (PARAMS, LOCK, SETTINGS, TRAINED, CURVES, FIGURES)
 OPTIONAL = (
     *(COUNTS, WEIGHTS, VOCABULARY),
-    *(f"data/evaluate/{name}" for name in ("documents.parquet", "quantiles.csv", "samples.txt")),
+    *(DOCUMENTS, "data/evaluate/quantiles.csv", "data/evaluate/samples.txt"),
 )
 CARD = (DATA_CARD, *(f"metrics/data_card/{name}.svg" for name in ("dropped", "lengths", "pieces")))
-EXPERIMENTS = "refs/exps/"
-NO_EXPERIMENTS = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/")
 
 Results = tuple[tuple[str, str], ...]  # path and MD5 of each of RESULTS
 Outcome = Literal["published", "there already", "not in the cache", "of another version"]
@@ -95,14 +96,10 @@ def states() -> Iterator[State]:
     for line in log.splitlines():
         commit, seconds = line.split()
         yield State(commit, commit[:10], _commit_tags(commit), int(seconds) * 1000)
-    form = "--format=%(refname) %(objectname) %(committerdate:unix) %(parent)"
-    for line in _git("for-each-ref", EXPERIMENTS, form).splitlines():
-        reference, commit, seconds, *parents = line.split()
-        if not reference.startswith(NO_EXPERIMENTS):
-            name = reference.rpartition("/")[2]
-            tags = _commit_tags(commit) | {"DVC_EXP_NAME": name}
-            tags |= {"DVC_EXP_BASELINE_REV": parents[0]} if parents else {}
-            yield State(commit, name, tags, int(seconds) * 1000)
+    for experiment in all_experiments(Path()) if log else ():
+        tags = _commit_tags(experiment.commit) | {"DVC_EXP_NAME": experiment.name}
+        tags |= {"DVC_EXP_BASELINE_REV": experiment.baseline}
+        yield State(experiment.commit, experiment.name, tags, experiment.seconds * 1000)
     if Path(LOCK).exists():
         yield State(None, "workspace", git_state(Path()), None)
 
@@ -170,8 +167,7 @@ def _commit_tags(commit: str) -> dict[str, str]:
 
 def _git(*arguments: str) -> str:
     """What git says; nothing outside of a repository, and before its first commit."""
-    command = ["git", *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        return git(Path(), *arguments)
+    except PipelineError:
         return ""
