@@ -4,8 +4,11 @@
                                [--rounds 3] [--seconds 15]
 
 Each measurement is a process of its own, ours and theirs in turn, so that both meet the same noise;
-medians over the rounds are compared. Both start from the same weights and see the same batches of a
-made-up text; the losses of their first steps are printed, so that one sees that they agree.
+medians over the rounds are compared. Each is also told as a share of the rate that products of
+large matrices reach in the same process and precision, which is what any training is bound by.
+Both start from the same weights and see the same batches of a made-up text; the losses of their
+first steps are printed, so that one sees that they agree.
+
 Theirs: nn.Embedding, nn.LSTM with the sequence first, nn.Linear, CrossEntropyLoss over all logits,
 torch.optim.Adam, all in float32; and a GPT with LayerNorm, learned positions and GELU, AdamW, in
 float32. Nothing else may run on the machine meanwhile.
@@ -18,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,9 @@ from torch import Tensor, nn
 
 from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.machine import fabric_for, resolve
+from reprise.matrix_rate import matrix_rate
 from reprise.models import build_model
+from reprise.models.size import training_flops_per_token
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 from reprise.training import Training
@@ -243,9 +248,14 @@ def measure(case: Case, whose: str, seconds: float) -> dict[str, Any]:
         first.append(next(losses))
         steps += 1
     took = time.perf_counter() - begin
+    precision = machine.precision if whose == "ours" else "fp32"
+    tokens_per_second = steps * case.rows * case.length / took
+    flops = training_flops_per_token(model_params, case.vocabulary, case.length)
+    rate = matrix_rate(fabric.device, precision)  # here, so that it meets the same noise
     return {
-        "precision": machine.precision,
-        "tokens_per_second": steps * case.rows * case.length / took,
+        "precision": precision,
+        "tokens_per_second": tokens_per_second,
+        "share": tokens_per_second * flops / rate,
         "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - start,
         "loss": first[COMPARED_STEPS - 1],
     }
@@ -255,23 +265,6 @@ def _resident() -> float:
     """Megabytes of this process before the first step."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmRSS:")[2].split()[0]) / 1e3
-
-
-def matmul_rate(precision: str) -> float:
-    """GFLOP/s of square products on this machine's cores."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
-
-    def best(product: Callable[[], Tensor], repeats: int = 8) -> float:
-        product()
-        times = []
-        for _ in range(repeats):
-            begin = time.perf_counter()
-            product()
-            times.append(time.perf_counter() - begin)
-        return min(times)
-
-    return 2 * 2048**3 / best(lambda: a @ b) / 1e9
 
 
 def main() -> None:
@@ -285,9 +278,10 @@ def main() -> None:
         name, whose = options.worker
         json.dump(measure(CASES[name], whose, options.seconds), sys.stdout)
         return
+    rates = (matrix_rate(torch.device("cpu"), precision) / 1e9 for precision in ("fp32", "bf16"))
     click.echo(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads; matrix products: "
-        f"fp32 {matmul_rate('fp32'):.0f}, bf16 {matmul_rate('bf16'):.0f} GFLOP/s"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; matrix products of the "
+        "CPU: fp32 {:.0f}, bf16 {:.0f} GFLOP/s".format(*rates)
     )
     for name in options.cases.split(","):
         found: dict[str, list[dict[str, Any]]] = {"theirs": [], "ours": []}
@@ -304,12 +298,14 @@ def report(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
     def median(whose: str, figure: str) -> float:
         return statistics.median(result[figure] for result in found[whose])
 
+    shares = [median(whose, "share") for whose in found]
     speeds = [median(whose, "tokens_per_second") for whose in found]
     memory = [median(whose, "peak_megabytes") for whose in found]
     losses = [median(whose, "loss") for whose in found]
     click.echo(
         f"{name} ({found['ours'][0]['precision']}): {speeds[0]:,.0f} -> {speeds[1]:,.0f} tokens/s, "
-        f"{speeds[1] / speeds[0]:.2f} times; above the start {memory[0]:,.0f} -> "
+        f"{speeds[1] / speeds[0]:.2f} times, {shares[0]:.0%} and "
+        f"{shares[1]:.0%} of the rate of matrix products; above the start {memory[0]:,.0f} -> "
         f"{memory[1]:,.0f} MB, {memory[0] / memory[1]:.1f} times less; "
         f"loss after {COMPARED_STEPS} steps {losses[0]:.4f} and {losses[1]:.4f}"
     )

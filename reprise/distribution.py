@@ -71,7 +71,12 @@ def cuts_weights(fabric: Fabric) -> bool:
 
 def clip(model: nn.Module, longest: float) -> float:
     """Shorten the gradient, of whose pieces each process may have some; its norm before."""
-    return whole(nn.utils.clip_grad_norm_(model.parameters(), longest)).item()
+    parameters = list(model.parameters())
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    length = whole(norm).item()
+    if length > longest:  # else all would be multiplied by one
+        nn.utils.clip_grads_with_norm_(parameters, longest, norm)
+    return length
 
 
 def all_rows(fabric: Fabric, state: State | None) -> State | None:
