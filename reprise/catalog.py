@@ -5,7 +5,7 @@ kind: files        published files: where they are, their bytes and sha256, how 
 
 A file's `path` is its name here and, below a source, there too, unless `published_as` tells
 another. What an entry says on reading (format, document, text_field, encoding) holds for all its
-files; a file, and a member of an archive, may say otherwise.
+files; a file, a member of an archive, and a piece of a file may say otherwise.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from reprise.errors import PipelineError
-from reprise.formats import format_of, is_archive, is_text_encoding
+from reprise.formats import format_of, is_archive, is_text_encoding, packing_of
 from reprise.yaml_files import read_yaml
 
 Format: TypeAlias = Literal["text", "jsonl", "json", "csv", "parquet", "html"]
@@ -101,8 +101,19 @@ class Member(Reading):
     split: Split | None = Field(None, description=f"one of {', '.join(get_args(Split))}")
 
 
+class Piece(Member):
+    """A run of a file's bytes that is used as a file; pieces may overlap, and leave bytes out."""
+
+    first_byte: int = Field(ge=0, description="a whole number of bytes before the piece")
+    bytes: int = Field(ge=1, description="a whole number of bytes, from 1")
+
+
 class PublishedFile(Member):
-    """A file as it lies below a source; an archive is unpacked, into `members` or all it holds."""
+    """A file as it lies below a source.
+
+    An archive is unpacked, into `members` or all it holds; any other file is cut into `pieces`,
+    where it has them.
+    """
 
     bytes: int = Field(ge=0, description="a whole number of bytes")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="64 lower-case hex digits")
@@ -110,6 +121,12 @@ class PublishedFile(Member):
     sources: Addresses | None = Field(None, description="a list of addresses of folders")
     members: tuple[Member, ...] | None = Field(
         None, strict=False, min_length=1, description="a list of the files to use, each with a path"
+    )
+    pieces: tuple[Piece, ...] | None = Field(
+        None,
+        strict=False,
+        min_length=1,
+        description="a list of pieces, each with path, first_byte and bytes",
     )
 
     @property
@@ -187,10 +204,29 @@ class FilesEntry(_Described, Reading):
                 for index, member in enumerate(file.members or ()):
                     yield from self._unreadable(f"{place}.members.{index}", file, member)
                 yield from _clashes(f"{place}.members", file.members or ())
+                if file.pieces:
+                    yield f"{place}.pieces: {file.path!r} is an archive; name its members"
             else:
                 if file.members:
                     yield f"{place}.members: {file.path!r} is no archive"
-                yield from self._unreadable(place, file)
+                if file.pieces:
+                    yield from self._broken_rules_of_pieces(f"{place}.pieces", file, file.pieces)
+                else:
+                    yield from self._unreadable(place, file)
+
+    def _broken_rules_of_pieces(
+        self, place: str, file: PublishedFile, pieces: tuple[Piece, ...]
+    ) -> Iterator[str]:
+        if packing_of(file.path):
+            yield f"{place}: {file.path!r} is packed; only a file that is not can be cut"
+        for index, piece in enumerate(pieces):
+            if (end := piece.first_byte + piece.bytes) > file.bytes:
+                yield (
+                    f"{place}.{index}: {piece.path!r} ends at byte {end:,}; {file.path!r} has "
+                    f"{file.bytes:,} bytes"
+                )
+            yield from self._unreadable(f"{place}.{index}", file, piece)
+        yield from _clashes(place, pieces)
 
     def _unreadable(
         self, place: str, file: PublishedFile, member: Member | None = None

@@ -6,7 +6,8 @@ data/download/manifest.json
     files    path (relative to the manifest), bytes, sha256, format (text, jsonl, json, csv,
              parquet, html), document (file, paragraph, line, article; text only), text_field
              (jsonl, json, csv, parquet), encoding (all but parquet), split. Packed files stay
-             packed; the members of an archive are files/<archive>/<member>.
+             packed; the members of an archive are files/<archive>/<member>, the pieces of a
+             file files/<file>/<piece>.
     sources  where the files come from, as the catalogue has it; how many others were ignored
 """
 
@@ -16,6 +17,7 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,7 @@ from reprise.catalog import (
     DocstringsEntry,
     FilesEntry,
     Member,
+    Piece,
     PublishedFile,
 )
 from reprise.checkout import main_checkout
@@ -109,6 +112,9 @@ def download_files(
                 members, others = _unpacked_members(corpus, entry, file, fetched, params, out)
                 files += members
                 ignored += others
+                continue
+            if file.pieces:
+                files += _cut_pieces(entry, file, file.pieces, fetched, out)
                 continue
             with replacing(out / FILES / file.path) as scratch:
                 _link_or_copy(fetched, scratch)
@@ -200,6 +206,20 @@ def _unpacked_members(
         facts = {"bytes": item.bytes, "sha256": item.sha256}
         files.append({"path": path, **facts, **reading, "split": member.split})
     return files, [f"{file.path}/{other}" for other in ignored]
+
+
+def _cut_pieces(
+    entry: FilesEntry, file: PublishedFile, pieces: tuple[Piece, ...], whole: Path, out: Path
+) -> list[dict[str, Any]]:
+    """The pieces as files for the manifest."""
+    files = []
+    for piece in pieces:
+        path = f"{FILES}/{file.path}/{piece.path}"
+        size, sha256 = copy(whole, out / path, piece.first_byte, piece.bytes)
+        facts = {"bytes": size, "sha256": sha256}
+        reading = entry.reading(file, piece)
+        files.append({"path": path, **facts, **reading, "split": piece.split})
+    return files
 
 
 def _left_out(files: list[dict[str, Any]], ignored: list[str]) -> dict[str, Any]:
@@ -345,22 +365,29 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def copy(source: Path, target: Path) -> tuple[int, str]:
-    """Copy in pieces; (bytes, sha256). A source that cannot be read is told apart from a target."""
+def copy(
+    source: Path, target: Path, first_byte: int = 0, most: int = sys.maxsize
+) -> tuple[int, str]:
+    """Copy `most` bytes of a file from `first_byte` on, or all there are; (bytes, sha256).
+
+    In chunks. A source that cannot be read is told apart from a target.
+    """
     digest = hashlib.sha256()
     size = 0
     with replacing(target) as scratch, scratch.open("wb") as file:
-        for piece in _pieces(source):
-            file.write(piece)
-            digest.update(piece)
-            size += len(piece)
+        for chunk in _chunks(source, first_byte, most):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
     return size, digest.hexdigest()
 
 
-def _pieces(source: Path) -> Iterator[bytes]:
+def _chunks(source: Path, first_byte: int, most: int) -> Iterator[bytes]:
     with readable(source), source.open("rb") as file:
-        while piece := file.read(COPY_BYTES):
-            yield piece
+        file.seek(first_byte)
+        while chunk := file.read(min(COPY_BYTES, most)):
+            most -= len(chunk)
+            yield chunk
 
 
 def start_over(out: Path) -> None:
