@@ -4,6 +4,7 @@ kind: docstrings   what installed packages document
 kind: files        published files: where they are, their bytes and sha256, how they are read
 
 A file's `path` is its name here and, below a source, there too, unless `published_as` tells
+another; a mirror has the files of a corpus in a folder of its name, unless `mirrored_as` tells
 another. What an entry says on reading (format, document, text_field, encoding) holds for all its
 files; a file, a member of an archive, and a piece of a file may say otherwise.
 """
@@ -151,6 +152,7 @@ class DocstringsEntry(_Described):
 class FilesEntry(_Described, Reading):
     kind: Literal["files"]
     sources: Addresses | None = Field(None, description="a list of addresses of folders")
+    mirrored_as: RelativePath | None = Field(None, description="a relative path")
     files: tuple[PublishedFile, ...] = Field(
         strict=False, min_length=1, description="a list of files with path, bytes and sha256"
     )

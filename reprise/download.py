@@ -134,8 +134,9 @@ def download_files(
 
 def _wanted(corpus: str, entry: FilesEntry, file: PublishedFile) -> Wanted:
     name = f"{corpus}/{file.path}"
+    in_mirror = f"{entry.mirrored_as or corpus}/{file.path}"
     mirror = os.environ.get(MIRROR)
-    mirrored = address_below(from_the_project(mirror), name) if mirror else None
+    mirrored = address_below(from_the_project(mirror), in_mirror) if mirror else None
     return Wanted(
         name=name,
         bytes=file.bytes,

@@ -116,7 +116,7 @@ def test_faults_of_a_files_entry_are_told_all_at_once(tmp_path: Path) -> None:
     )
     keys = (
         "format, document, text_field, encoding, path, split, bytes, sha256, published_as, "
-        "sources, members"
+        "sources, members, pieces"
     )
     assert sorted(faults_of(tmp_path, entry)) == sorted(
         [
@@ -151,13 +151,16 @@ def test_broken_rules_between_keys_are_told_all_at_once(tmp_path: Path) -> None:
         published("b.txt/c.jsonl"),
         published("d.tar.gz", format="text", members=[{"path": "x"}, {"path": "x"}]),
         published("e.html", members=[{"path": "x.txt"}]),
+        published("f.txt.gz", pieces=[{"path": "x.html", "first_byte": 0, "bytes": 1}]),
+        published("g.zip", document="file", pieces=[{"path": "x", "first_byte": 0, "bytes": 1}]),
+        published("h.txt", pieces=[{"path": "x.html", "first_byte": 10**9, "bytes": 1}] * 2),
     )
     del entry["document"], entry["sources"]
     entry["files"][1]["sources"] = ["https://example.org"]
     allowed = "say one of text, jsonl, json, csv, parquet, html"
     no_sources = [
         f"files.{number}.sources: missing, for the entry has none either"
-        for number in (0, 2, 3, 4, 5)
+        for number in (0, *range(2, 9))
     ]
     no_document = "say what is a document in 'b.txt': one of file, paragraph, line, article"
     assert sorted(faults_of(tmp_path, entry)) == sorted(
@@ -174,6 +177,14 @@ def test_broken_rules_between_keys_are_told_all_at_once(tmp_path: Path) -> None:
             "files.4.members.1.document: missing; say what is a document in 'x': one of file, "
             "paragraph, line, article",
             "files.5.members: 'e.html' is no archive",
+            "files.6.pieces: 'f.txt.gz' is packed; only a file that is not can be cut",
+            "files.7.pieces: 'g.zip' is an archive; name its members",
+            *(
+                f"files.8.pieces.{piece}: 'x.html' ends at byte 1,000,000,001; 'h.txt' has "
+                f"{entry['files'][8]['bytes']:,} bytes"
+                for piece in (0, 1)
+            ),
+            "files.8.pieces: path 'x.html' stands there 2 times; allowed: once",
             "files: path 'b.txt' stands there 2 times; allowed: once",
             "files: path 'b.txt' is a file and a folder",
         ]

@@ -464,6 +464,43 @@ def test_a_published_archive_gives_the_members_that_the_entry_names(web: Site) -
     assert not Path("out/files/w.zip/wiki/c.txt").exists()
 
 
+def test_a_published_file_is_cut_into_the_pieces_that_the_entry_names(web: Site) -> None:
+    content = b"one two drei\n"
+    web.served["/a.txt"] = Served(content)
+    pieces = [
+        {"path": "train.txt", "first_byte": 0, "bytes": 8, "split": "train", "document": "line"},
+        {"path": "valid.txt", "first_byte": 8, "bytes": 5, "split": "valid"},
+        {"path": "test.txt", "first_byte": 8, "bytes": 5, "split": "test"},
+    ]
+    entry = entry_of(published("a.txt", content, pieces=pieces), sources=[web.url])
+    manifest = download_files("tiny", entry, params("tiny"), Path("out"))
+    text = {"format": "text", "encoding": "utf-8"}
+    assert manifest["files"] == [
+        {**published("files/a.txt/train.txt", b"one two ", split="train"), **text}
+        | {"document": "line"},
+        {**published("files/a.txt/valid.txt", b"drei\n", split="valid"), **text}
+        | {"document": "article"},
+        {**published("files/a.txt/test.txt", b"drei\n", split="test"), **text}
+        | {"document": "article"},
+    ]
+    for file in manifest["files"]:
+        found = Path("out", file["path"]).read_bytes()
+        assert hashlib.sha256(found).hexdigest() == file["sha256"]
+    assert waiting() == []
+
+
+def test_two_entries_may_share_a_folder_of_a_mirror(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mirror/whole").mkdir(parents=True)
+    (tmp_path / "mirror/whole/a.txt").write_bytes(b"one")
+    monkeypatch.setenv("REPRISE_MIRROR", str(tmp_path / "mirror"))
+    gone = (tmp_path / "gone").as_uri()
+    entry = entry_of(published("a.txt", b"one"), sources=[gone], mirrored_as="whole")
+    download_files("cut", entry, params("cut"), Path("out"))
+    assert Path("out/files/a.txt").read_bytes() == b"one"
+
+
 def test_a_published_archive_without_named_members_gives_all(web: Site) -> None:
     content = zip_of("a.txt", "b.pdf", "c.html")
     web.served["/w.zip"] = Served(content)
