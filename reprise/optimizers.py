@@ -2,8 +2,7 @@
 
 sgd: with Polyak's momentum. adam: Kingma and Ba 2015 (1412.6980). adamw: Loshchilov and Hutter 2019
 (1711.05101). adafactor: Shazeer and Stern 2018 (1804.04235), whose second moments take a row and a
-column of numbers for each matrix. muon: Jordan et al. 2024
-(https://kellerjordan.github.io/posts/muon/), for the hidden matrices; adamw does the rest.
+column of numbers for each matrix. muon: for the hidden matrices; adamw does the rest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from reprise.machine import made_for_bf16
+from reprise.muon import Muon
 from reprise.params.train import TrainParams
 
 BASE_RATE = "base_rate"  # of a group: its rate where the schedule is at its highest
@@ -31,11 +32,12 @@ def make_optimizers(
     optimizers = [_make(params, [group for group in groups if group["params"]], device)]
     if orthogonal:
         optimizers.append(
-            torch.optim.Muon(
+            Muon(
                 [p for p in model.parameters() if p in orthogonal],
                 lr=params.muon_learning_rate,
                 momentum=params.momentum,
                 weight_decay=params.weight_decay,
+                dtype=torch.bfloat16 if made_for_bf16(device) else torch.float32,
             )
         )
     for optimizer in optimizers:

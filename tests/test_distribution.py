@@ -20,7 +20,7 @@ from reprise.files import read_json
 from reprise.launching import ALONE, Processes, must_start, one_voice, run_processes
 
 DATA_STAGES = ["download", "clean", "tokenize", "encode"]
-# In float32 sums in another order differ in the sixth digit; muon's products are in bfloat16.
+# In float32 sums in another order differ in the sixth digit; muon's products may be in bfloat16.
 ROUNDING = {"transformer, muon": 2e-2}
 
 

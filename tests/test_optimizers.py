@@ -1,10 +1,14 @@
 """Who is updated by what, who gets weight decay, and how rates are set."""
 
+from typing import Any
+
 import pytest
 import torch
 from helpers import model_params, train_params
+from torch import nn
 
 from reprise.models import build_model
+from reprise.muon import Muon, orthogonal
 from reprise.optimizers import hidden_matrices, make_optimizers, set_rate
 
 KINDS = {
@@ -41,7 +45,7 @@ def test_muon_has_the_hidden_matrices_and_adamw_the_rest(architecture: str, tied
         model_params(architecture=architecture, tie_weights=tied, embedding_size=16), 20
     )
     adamw, muon = make_optimizers(model, train_params(optimizer="muon", momentum=0.9), "cpu")
-    assert (type(adamw), type(muon)) == (torch.optim.AdamW, torch.optim.Muon)
+    assert (type(adamw), type(muon)) == (torch.optim.AdamW, Muon)
     names = {id(p): name for name, p in model.named_parameters()}
     by_muon = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     by_adamw = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
@@ -78,3 +82,28 @@ def test_a_step_of_muon_is_orthogonal_up_to_its_few_iterations() -> None:
     muon.step()
     values = torch.linalg.svdvals(weight.detach() - before) / 2
     assert 0.6 < values.min() <= values.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (16, 16)])
+def test_muon_in_bfloat16_is_torchs_own(shape: tuple[int, int]) -> None:
+    settings: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.5}
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizers = (
+        Muon([ours], **settings, dtype=torch.bfloat16),
+        torch.optim.Muon([theirs], **settings),
+    )
+    for step in range(5):
+        gradient = torch.randn(shape, generator=torch.Generator().manual_seed(step + 2))
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_muon_in_float32_goes_where_it_goes_in_bfloat16() -> None:
+    matrix = torch.randn(48, 32, generator=torch.Generator().manual_seed(1))
+    exact, rounded = (orthogonal(matrix, kind) for kind in (torch.float32, torch.bfloat16))
+    torch.testing.assert_close(exact, rounded.float(), rtol=0.05, atol=0.02)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    assert float((exact * (left @ right)).sum()) / exact.norm() / 32**0.5 > 0.97
