@@ -72,6 +72,7 @@ def gpt(layers: int, size: int, heads: int, rows: int, length: int) -> Case:
         "heads": heads,
         "feedforward_size": 4 * size,
         "positions": length,
+        "gelu_approximation": "none",
         "tie_weights": True,
     }
     train = {"optimizer": "adamw", "learning_rate": 0.001, "beta2": 0.99, "weight_decay": 0.1}

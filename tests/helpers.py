@@ -26,6 +26,7 @@ def model_params(**changes: Any) -> ModelParams:
         "key_value_heads": "auto",
         "feedforward_size": 24,
         "positions": 64,
+        "gelu_approximation": "tanh",
         "query_key_norm": False,
         "logit_soft_cap": 0.0,
         "tie_weights": True,

@@ -27,7 +27,7 @@ SIZES = [  # size, heads, feedforward_size, layers, positions
 ]
 
 
-def gpt2(*sizes: int) -> nn.Module:
+def gpt2(*sizes: int, activation: str = "gelu_new") -> nn.Module:
     from transformers import GPT2Config, GPT2Model
 
     size, heads, feedforward_size, layers, positions = sizes
@@ -38,6 +38,7 @@ def gpt2(*sizes: int) -> nn.Module:
         n_layer=layers,
         n_head=heads,
         n_inner=feedforward_size,
+        activation_function=activation,
         attn_implementation="eager",
     )
     torch.manual_seed(3)
@@ -87,6 +88,24 @@ def test_hidden_states_caches_and_gradients_are_those_of_gpt2(
         positions=positions,
     )
     assert_equal_with_gradients(ours, theirs, by_our_names, parts)
+
+
+def test_gelu_can_be_the_exact_one() -> None:
+    theirs = gpt2(32, 4, 128, 2, 20, activation="gelu")
+    settings = {
+        "architecture": "gpt2",
+        "embedding_size": 32,
+        "hidden_size": 32,
+        "heads": 4,
+        "feedforward_size": 128,
+        "layers": 2,
+        "positions": 20,
+    }
+    exact = with_their_weights(theirs, by_our_names, gelu_approximation="none", **settings)
+    assert_equal_with_gradients(exact, theirs, by_our_names, [12])
+    by_tanh = with_their_weights(theirs, by_our_names, **settings)
+    with pytest.raises(AssertionError):
+        assert_equal_with_gradients(by_tanh, theirs, by_our_names, [12])
 
 
 def test_biases_start_at_zero_and_what_is_added_to_the_residual_starts_smaller() -> None:

@@ -23,7 +23,7 @@ class Gpt2Body(Blocks):
                 nn.LayerNorm(size),
                 Attention(size, params.heads, params.hidden_dropout),
                 nn.LayerNorm(size),
-                Gelu(size, params.feedforward_size),
+                Gelu(size, params.feedforward_size, params.gelu_approximation),
                 params.hidden_dropout,
             )
             for _ in range(params.layers)
@@ -55,12 +55,13 @@ class Attention(nn.Module):
 
 
 class Gelu(nn.Module):
-    """down(gelu(up x)), with F numbers inside; Hendrycks and Gimpel 2016 (1606.08415), by tanh."""
+    """down(gelu(up x)), with F numbers inside; Hendrycks and Gimpel 2016 (1606.08415)."""
 
-    def __init__(self, size: int, feedforward_size: int) -> None:
+    def __init__(self, size: int, feedforward_size: int, approximation: str) -> None:
         super().__init__()
+        self.approximation = approximation  # tanh; none: by the error function
         self.up = nn.Linear(size, feedforward_size)
         self.down = nn.Linear(feedforward_size, size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.down(nn.functional.gelu(self.up(hidden), approximate="tanh"))
+        return self.down(nn.functional.gelu(self.up(hidden), approximate=self.approximation))

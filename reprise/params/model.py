@@ -26,6 +26,7 @@ class ModelParams(Section):
     key_value_heads: AutoOrWholeNumber
     feedforward_size: int = Field(ge=1)
     positions: int = Field(ge=1)
+    gelu_approximation: Literal["tanh", "none"]
     query_key_norm: bool
     logit_soft_cap: float = Field(ge=0)
     tie_weights: bool

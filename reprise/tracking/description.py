@@ -38,7 +38,7 @@ CONDITIONS: tuple[tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], bool
     ("tokenize", ("model_",), lambda tokenize: tokenize["model_file"] is not None),
     ("encode", ("",), lambda encode: False),
     ("model", TRANSFORMER_SETTINGS, lambda model: model["architecture"] not in RECURRENT),
-    ("model", ("positions",), lambda model: model["architecture"] == "gpt2"),
+    ("model", ("positions", "gelu_"), lambda model: model["architecture"] == "gpt2"),
     (
         "model",
         ("weight_dropout", "variational_dropout"),
