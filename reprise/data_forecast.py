@@ -86,8 +86,11 @@ def _published_bytes(corpus: str, catalog: Path) -> tuple[int | None, int | None
     entry = find_entry(catalog, corpus)
     if not isinstance(entry, FilesEntry):
         return None, None
-    total = sum(file.bytes for file in entry.files)
-    return total, None if any(is_archive(file.path) for file in entry.files) else total
+    fetched = sum(file.bytes for file in entry.files)
+    if any(is_archive(file.path) for file in entry.files):
+        return fetched, None
+    parts = (file.pieces or (file,) for file in entry.files)
+    return fetched, sum(part.bytes for of_file in parts for part in of_file)
 
 
 def vocabulary_size(params: TokenizeParams, sizes: DataSizes) -> int:

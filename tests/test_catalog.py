@@ -111,6 +111,8 @@ def test_faults_of_a_files_entry_are_told_all_at_once(tmp_path: Path) -> None:
         published("c.zip", members=[{"path": "/c.txt", "document": "lines"}, {"split": "test"}]),
         published("d.txt", encoding="utf-9", published_as="x/../d.txt", sources=[]),
         "e.txt",
+        published("f.txt", pieces=[]),
+        published("g.txt", pieces=[{"first_byte": -1, "split": "train"}]),
         sources="https://example.org",
         document="row",
     )
@@ -139,6 +141,12 @@ def test_faults_of_a_files_entry_are_told_all_at_once(tmp_path: Path) -> None:
             "such as en/train.txt",
             "files.3.sources: found []; expected a list of addresses of folders",
             "files.4: found 'e.txt'; expected a list of files with path, bytes and sha256",
+            "files.5.pieces: found []; expected a list of pieces, each with path, first_byte and "
+            "bytes",
+            "files.6.pieces.0.path: missing; expected a relative path",
+            "files.6.pieces.0.first_byte: found -1; expected a whole number of bytes before the "
+            "piece",
+            "files.6.pieces.0.bytes: missing; expected a whole number of bytes, from 1",
         ]
     )
 

@@ -489,6 +489,35 @@ def test_a_published_file_is_cut_into_the_pieces_that_the_entry_names(web: Site)
     assert waiting() == []
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_a_piece_has_its_bytes_wherever_chunks_and_characters_end(
+    web: Site, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(download, "COPY_BYTES", chunk)
+    content = "früh übt sich".encode()
+    web.served["/a.txt"] = Served(content)
+    cuts = {"whole.txt": (0, 6), "inside.txt": (3, 5), "end.txt": (5, len(content) - 5)}
+    pieces = [
+        {"path": path, "first_byte": first, "bytes": size} for path, (first, size) in cuts.items()
+    ]
+    entry = entry_of(published("a.txt", content, pieces=pieces), sources=[web.url])
+    manifest = download_files("tiny", entry, params("tiny"), Path("out"))
+    for path, (first, size) in cuts.items():
+        cut = content[first : first + size]
+        assert Path("out/files/a.txt", path).read_bytes() == cut
+        (facts,) = (file for file in manifest["files"] if file["path"].endswith(path))
+        assert (facts["bytes"], facts["sha256"]) == (size, hashlib.sha256(cut).hexdigest())
+
+
+def test_of_a_file_that_is_another_no_piece_is_cut(web: Site) -> None:
+    web.served["/a.txt"] = Served(b"eins zwei")
+    pieces = [{"path": "x.txt", "first_byte": 0, "bytes": 3}]
+    entry = entry_of(published("a.txt", b"one seven", pieces=pieces), sources=[web.url])
+    with pytest.raises(PipelineError, match="sha256"):
+        download_files("tiny", entry, params("tiny"), Path("out"))
+    assert not Path("out/files/a.txt").exists()
+
+
 def test_two_entries_may_share_a_folder_of_a_mirror(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,8 @@ def test_without_earlier_stages_the_catalogue_or_the_disk_tells_the_bytes(tmp_pa
 
     published = sizes_of("wikitext-2")
     assert published.published == published.raw == 10797148 + 1121681 + 1256449
+    cut = sizes_of("tinyshakespeare-nanogpt")  # two of its pieces are the same bytes
+    assert (cut.published, cut.raw) == (1115394, 1003854 + 2 * 111540)
     packed = sizes_of("wikitext-2-raw")
     assert (packed.published, packed.raw) == (4721645, None)
     (tmp_path / "texts").mkdir()
