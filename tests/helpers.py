@@ -9,7 +9,7 @@ from reprise.dataset import Batches, EncodedSplit, batches_for
 from reprise.launching import ALONE, Processes
 from reprise.machine import Machine, fabric_for
 from reprise.models import build_model
-from reprise.params.model import ModelParams
+from reprise.params.model import RECURRENT, ModelParams
 from reprise.params.train import TrainParams
 from reprise.training import Training
 
@@ -33,6 +33,7 @@ def model_params(**changes: Any) -> ModelParams:
         "adaptive_cutoffs": [],
         "input_dropout": 0.2,
         "hidden_dropout": 0.2,
+        "attention_dropout": 0.0 if changes.get("architecture", "lstm") in RECURRENT else 0.2,
         "output_dropout": 0.2,
         "embedding_dropout": 0.0,
         "weight_dropout": 0.0,
@@ -41,6 +42,8 @@ def model_params(**changes: Any) -> ModelParams:
     if "dropout" in changes:
         dropout = changes.pop("dropout")
         changes |= {f"{place}_dropout": dropout for place in ("input", "hidden", "output")}
+        if settings["attention_dropout"]:
+            changes["attention_dropout"] = dropout
     return ModelParams.model_validate(settings | changes)
 
 

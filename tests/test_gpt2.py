@@ -133,7 +133,7 @@ def test_biases_start_at_zero_and_what_is_added_to_the_residual_starts_smaller()
 
 
 def test_all_dropouts_act_in_training_only() -> None:
-    places = ["input_dropout", "hidden_dropout", "output_dropout"]
+    places = [f"{place}_dropout" for place in ("input", "hidden", "attention", "output")]
     for place in places:
         dropout = dict.fromkeys(places, 0.0) | {place: 0.5}
         model = build_model(model_params(architecture="gpt2", **dropout), PIECES)

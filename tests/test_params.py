@@ -97,6 +97,11 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
             "turn pairs of numbers",
         ),
         (
+            "model",
+            {"architecture": "gru", "attention_dropout": 0.1},
+            "model: attention_dropout is for transformers; architecture is gru",
+        ),
+        (
             "train",
             {"warmup_steps": 50, "max_steps": 50},
             "train: warmup_steps 50 must be below max_steps 50",

@@ -21,7 +21,7 @@ class Gpt2Body(Blocks):
         blocks = (
             Block(
                 nn.LayerNorm(size),
-                Attention(size, params.heads, params.hidden_dropout),
+                Attention(size, params.heads, params.attention_dropout),
                 nn.LayerNorm(size),
                 Gelu(size, params.feedforward_size, params.gelu_approximation),
                 params.hidden_dropout,

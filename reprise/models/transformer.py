@@ -41,7 +41,7 @@ class Attention(nn.Module):
         size, heads, groups = params.embedding_size, params.heads, params.groups
         self.head_size = size // heads
         self.heads = [heads, groups, groups]
-        self.dropout = params.hidden_dropout
+        self.dropout = params.attention_dropout
         self.input = nn.Linear(size, sum(self.heads) * self.head_size, bias=False)
         self.output = nn.Linear(size, size, bias=False)
         normed = params.query_key_norm

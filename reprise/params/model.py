@@ -33,6 +33,7 @@ class ModelParams(Section):
     adaptive_cutoffs: WholeNumbers
     input_dropout: Fraction
     hidden_dropout: Fraction
+    attention_dropout: Fraction
     output_dropout: Fraction
     embedding_dropout: Fraction
     weight_dropout: Fraction
@@ -81,6 +82,8 @@ class ModelParams(Section):
     def _recurrent_rules(self) -> Iterator[str]:
         if self.query_key_norm:
             yield f"query_key_norm is for transformers; architecture is {self.architecture}"
+        if self.attention_dropout:
+            yield f"attention_dropout is for transformers; architecture is {self.architecture}"
 
     def _transformer_rules(self) -> Iterator[str]:
         if self.weight_dropout or self.variational_dropout:
