@@ -23,7 +23,9 @@ HOW_TRAINED = (
     *("devices", "nodes", "strategy", "micro_batch_size"),
     *("kept_", "tensorboard", "steps_per_checkpoint", "steps_per_log"),
 )
-TRANSFORMER_SETTINGS = ("heads", "key_value_heads", "query_key_norm", "feedforward_size", "attention_dropout")
+TRANSFORMER_SETTINGS = (
+    *("heads", "key_value_heads", "query_key_norm", "feedforward_size", "attention_dropout"),
+)
 
 # Settings that mean something only where another has a certain value: section, beginnings of their
 # names, and whether they do.
