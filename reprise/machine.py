@@ -38,9 +38,11 @@ class Machine:
 
 
 def resolve(train: TrainParams, model: ModelParams) -> Machine:
-    """Settle device, precision and threads; PipelineError for a device that is not there."""
+    """Settle device, precision and threads; PipelineError for what is not there."""
     device = _device(train.device)
     _check_devices(device, train.devices)
+    if train.compile is True:
+        _check_compile(model)
     return Machine(
         device=device,
         hardware=_hardware(device),
@@ -70,10 +72,22 @@ def fabric_for(
 
 
 def compiles(train: TrainParams, model: ModelParams, machine: Machine) -> bool:
-    """Whether torch.compile is used; for recurrent kernels it gains nothing."""
+    """Whether torch.compile is used; a recurrent network would become a long row of steps."""
     if train.compile == "auto":
-        return machine.device == "cuda" and not model.recurrent
+        return machine.device == "cuda" and not model.recurrent and has_compiler()
     return train.compile
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile finds the C++ compiler that it works with, on a GPU too."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # here, for it takes a second
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True
 
 
 def scoring_device(trained_on: str, threads: int) -> torch.device:
@@ -110,6 +124,19 @@ def _check_devices(device: str, wanted: int) -> None:
         raise PipelineError(
             f"train.devices: found {wanted}, but for training on {device} this machine has "
             f"{there}; here allowed: 1 to {there}"
+        )
+
+
+def _check_compile(model: ModelParams) -> None:
+    if model.recurrent:
+        raise PipelineError(
+            "train.compile: found true, which is for transformers; model.architecture is "
+            f"{model.architecture}; allowed: auto, false"
+        )
+    if not has_compiler():
+        raise PipelineError(
+            "train.compile: found true, but there is no C++ compiler here; install g++, or set "
+            "auto or false"
         )
 
 

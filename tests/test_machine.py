@@ -3,10 +3,11 @@
 import joblib
 import pytest
 import torch
-from helpers import model_params, train_params
+from helpers import model_params, new_training, split_of, train_params
+from torch._inductor.cpp_builder import cpp_compiler_search
 
 from reprise.errors import PipelineError
-from reprise.machine import fabric_for, resolve, scoring_device
+from reprise.machine import compiles, fabric_for, has_compiler, resolve, scoring_device
 
 
 def test_auto_is_settled_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +44,41 @@ def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert str(error.value).startswith(
         "train.device: found xpu, which this machine does not have; here allowed: auto, "
     )
+
+
+def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PipelineError) as error:
+        resolve(train_params(compile=True), model_params(architecture="gru"))
+    assert str(error.value) == (
+        "train.compile: found true, which is for transformers; model.architecture is gru; "
+        "allowed: auto, false"
+    )
+    monkeypatch.setenv("PATH", "/nowhere")
+    cpp_compiler_search.cache_clear()
+    try:
+        with pytest.raises(PipelineError) as error:
+            resolve(train_params(compile=True), model_params(architecture="transformer"))
+    finally:
+        cpp_compiler_search.cache_clear()
+    assert str(error.value) == (
+        "train.compile: found true, but there is no C++ compiler here; install g++, or set auto "
+        "or false"
+    )
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile meets warnings of torch itself
+@pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_learns_what_it_learns_uncompiled() -> None:
+    model = model_params(architecture="transformer", layers=1, dropout=0.0)
+    split = split_of([[2, 3, 4, 5, 6, 7, 8, 9] * 20])
+    losses = {}
+    for compiled in (False, True):
+        params = train_params(compile=compiled, max_steps=5)
+        training, batches = new_training(model, params, split)
+        if compiles(params, model, resolve(params, model)):
+            training.model.body.compile()
+        losses[compiled] = [step.nats / step.tokens for step in training.steps(batches)]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
 
 
 def test_training_and_scoring_take_the_threads_they_are_told() -> None:
