@@ -59,11 +59,12 @@ class Progress:
 
     def _line(self, seconds: float, note: str) -> str:
         rate = (self.done - self._base) / seconds
+        told = f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.2g}"
         line = f"{self.label}: {self.done:,.0f}"
         if self.total:
             left = (self.total - self.done) / rate if rate else float("inf")
             line += f" of {self.total:,.0f} {self.unit} ({self.done / self.total:.0%})"
-            line += f", {rate:,.0f} {self.unit}/s, {left:,.0f} s left"
+            line += f", {told} {self.unit}/s, {left:,.0f} s left"
         else:
-            line += f" {self.unit}, {rate:,.0f} {self.unit}/s"
+            line += f" {self.unit}, {told} {self.unit}/s"
         return f"{line}, {note}" if note else line

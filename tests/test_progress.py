@@ -32,3 +32,14 @@ def test_work_of_an_earlier_process_counts_for_the_end_and_not_for_the_rate(
         now += 20.0
         progress.advance(100)
     assert caplog.messages == ["train: 600 of 1,000 steps (60%), 5 steps/s, 80 s left"]
+
+
+def test_a_slow_rate_is_told_with_decimals(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with caplog.at_level(logging.INFO), Progress("train", 100, "steps") as progress:
+        now += 16.0
+        progress.advance(14)
+    assert caplog.messages == ["train: 14 of 100 steps (14%), 0.88 steps/s, 98 s left"]
