@@ -9,6 +9,7 @@ import hashlib
 import io
 import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from reprise.checkout import main_checkout
-from reprise.files import replacing
+from reprise.files import readable_write_errors, replacing
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +26,27 @@ NAME = re.compile(r"step-(\d{9})\.checkpoint")
 
 
 class CheckpointFolder:
-    """The checkpoints of one run key. The newest whole ones are kept, older ones removed."""
+    """The checkpoints of one run key. The newest whole ones are kept, older ones removed.
 
-    def __init__(self, folder: Path, keep: int) -> None:
-        self.folder, self.keep = folder, keep
+    Those of every `every` steps are made by any run of this key; the others where a run was told to
+    stop. The newest of the first kind is always kept: what a run goes back to after a fault must
+    not depend on where it was stopped.
+    """
+
+    def __init__(self, folder: Path, keep: int, every: int = 1) -> None:
+        self.folder, self.keep, self.every = folder, keep, every
 
     @classmethod
-    def of_run(cls, run_key: str, keep: int) -> "CheckpointFolder":
-        return cls(main_checkout() / ".checkpoints" / run_key, keep)
+    def of_run(cls, run_key: str, keep: int, every: int = 1) -> "CheckpointFolder":
+        return cls(main_checkout() / ".checkpoints" / run_key, keep, every)
 
     def lock(self) -> FileLock:
         """Held by the one process that trains this key; another waits, then finds it done."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "lock")
         try:
-            lock.acquire(timeout=0)
+            with readable_write_errors(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
         except Timeout:
             log.info("%s: another process trains this very run; waiting for it", self.folder)
             lock.acquire()
@@ -48,26 +55,38 @@ class CheckpointFolder:
     def save(self, step: int, state: dict[str, Any]) -> Path:
         path = self._path(step)
         write_checkpoint(path, state)
-        self.clear(keep=self.keep)
+        scheduled = [number for number in self._steps() if number % self.every == 0]
+        self._remove_all_but({*self._steps()[-self.keep :], *scheduled[-1:]})
         return path
 
-    def newest(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint's state; broken ones are named in the log and removed."""
+    def newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:
+        """The newest whole checkpoint's state, or the newest of those that every run makes; broken
+        ones are named in the log and removed."""
         for step in reversed(self._steps()):
-            state = read_checkpoint(self._path(step))
+            if scheduled and step % self.every:
+                continue
+            path = self._path(step)
+            try:
+                state = read_checkpoint(path)
+                fault = "cut short or changed since it was written"
+            except OSError as error:
+                state, fault = None, f"cannot be read: {error.strerror}"
             if state is not None:
                 return state
-            log.warning(
-                "%s: cut short or changed since it was written; going back to the one before",
-                self._path(step),
-            )
-            self._path(step).unlink()
+            log.warning("%s: %s; going back to the one before", path, fault)
+            with suppress(OSError):  # what cannot be removed is passed over again
+                path.unlink()
         return None
 
     def clear(self, keep: int = 0) -> None:
         """Remove all but the newest `keep`."""
-        for step in self._steps()[: -keep or None]:
-            self._path(step).unlink(missing_ok=True)
+        self._remove_all_but(set(self._steps()[-keep:]) if keep else set())
+
+    def _remove_all_but(self, kept: set[int]) -> None:
+        for step in self._steps():
+            if step not in kept:
+                with suppress(OSError):  # somebody else's folder, say
+                    self._path(step).unlink()
 
     def bytes(self) -> int:
         """On the disk, of all that are there."""

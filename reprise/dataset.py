@@ -31,6 +31,16 @@ NO_TARGET = -1
 SHORTEST_SEGMENT = 5  # tokens
 
 
+def vocabulary_in(encoded: Path) -> dict[str, int]:
+    """vocabulary_size, and boundary's id, as the encode stage left them in the folder."""
+    path = encoded / "vocabulary.json"
+    found = read_json(path)
+    for name in ("vocabulary_size", "boundary"):
+        if not isinstance(found, dict) or not isinstance(found.get(name), int):
+            raise PipelineError(f"{path}: {name} is missing; run `dvc repro -f encode`")
+    return dict(found)
+
+
 @dataclass(frozen=True)
 class EncodedSplit:
     """One split: ids (N,) uint16 or uint32; document d is ids[offsets[d]:offsets[d + 1]]."""
@@ -59,7 +69,7 @@ class EncodedSplit:
     @classmethod
     def open_in(cls, folder: Path, split: str) -> Self:
         """The split as the encode stage left it in `folder`."""
-        boundary = read_json(folder / "vocabulary.json")["boundary"]
+        boundary = vocabulary_in(folder)["boundary"]
         return cls.open(folder / f"{split}.npy", folder / f"{split}.parquet", boundary)
 
     @property

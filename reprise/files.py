@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.EPERM: "make the folder writable or work in another one",
     errno.EEXIST: "a file stands where a folder is needed: move it away",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away",
+    errno.EISDIR: "a folder stands where a file is needed: move it away",
 }
 
 

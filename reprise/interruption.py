@@ -11,9 +11,12 @@ class StopRequest:
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+    def __init__(self, parent: int | None = None) -> None:
+        """`parent`: the id of the process that started this one; None: the present one's."""
+        self._parent = os.getppid() if parent is None else parent
+
     def __enter__(self) -> Self:
         self.received: signal.Signals | None = None
-        self._parent = os.getppid()
         self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
         return self
 

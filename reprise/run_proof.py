@@ -48,21 +48,35 @@ def run_checks() -> Iterator[Check]:
     or dvc.lock."""
     check_params(PARAMS)
     params = read_params(PARAMS)
-    yield from _lock_checks(params)
+    yield from _unless_broken(LOCK, _lock_checks(params))
     if not SETTINGS.is_file():
         yield Check("missing", str(SETTINGS), f"{ANEW}; what it says was not checked")
         return
     record = read_json(SETTINGS)
+    if not isinstance(record, dict):
+        yield Check("differs", str(SETTINGS), f"it is not what training writes; {ANEW}")
+        return
     if lacking := [name for name in NEEDED if name not in record]:
         yield Check("differs", str(SETTINGS), f"it lacks {', '.join(lacking)}; {ANEW}")
         return
-    yield from _input_checks(record["inputs"])
-    yield from _settings_checks(record["settings"], params)
-    yield _key_check(record)
-    yield from _machine_checks(record["machine"], params)
-    yield from _weights_checks(record)
-    yield from _figures_checks(record)
-    yield from _tracking_checks(record, params)
+    for checks in (
+        _input_checks(record["inputs"]),
+        _settings_checks(record["settings"], params),
+        _key_checks(record),
+        _machine_checks(record["machine"], params),
+        _weights_checks(record),
+        _figures_checks(record),
+        _tracking_checks(record, params),
+    ):
+        yield from _unless_broken(SETTINGS, checks)
+
+
+def _unless_broken(path: Path, checks: Iterator[Check]) -> Iterator[Check]:
+    """Content of a wrong kind is a difference too, after which the checks of it end."""
+    try:
+        yield from checks
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        yield Check("differs", str(path), f"some of it is not what the pipeline writes; {ANEW}")
 
 
 def _compare(
@@ -152,12 +166,13 @@ def _settings_checks(recorded: Mapping[str, Any], params: Mapping[str, Any]) -> 
     yield from _leaf_checks(f"{SETTINGS}: settings", recorded, found)
 
 
-def _key_check(record: Mapping[str, Any]) -> Check:
+def _key_checks(record: Mapping[str, Any]) -> Iterator[Check]:
     """From what model.json says and the code that is here."""
     subject = f"{SETTINGS}: run key, from its settings, inputs, machine, and the code here"
     remedy = f"bring back the code that trained (`git checkout`), or {ANEW}"
     if record["machine"].keys() != {field.name for field in fields(Machine)} | {"micro_batch_size"}:
-        return Check("differs", subject, f"{ANOTHER_VERSION}; {remedy}")
+        yield Check("differs", subject, f"{ANOTHER_VERSION}; {remedy}")
+        return
     found = run_key(
         record["settings"],
         record["inputs"],
@@ -165,7 +180,7 @@ def _key_check(record: Mapping[str, Any]) -> Check:
         "stages.train",
         Path.cwd(),
     )
-    return _compare(subject, record["run_key"], found, remedy)
+    yield _compare(subject, record["run_key"], found, remedy)
 
 
 def _machine_checks(recorded: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Check]:

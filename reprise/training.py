@@ -179,7 +179,8 @@ class Training:
             state = [tuple(t[rows] for t in layer) for layer in carried] if carried else None
             with self.fabric.no_backward_sync(self.objective, enabled=start != starts[-1]):
                 loss, penalty, state = self.objective(inputs, targets, state)
-                share = part.tokens / tokens
+                own_end = min(own + rows.stop, len(batch.inputs))
+                share = max(0, own_end - own - rows.start) / len(batch.inputs)
                 # Processes' gradients are averaged, so that each counts as often as there are some.
                 self.fabric.backward((loss / tokens + penalty * share) * self.fabric.world_size)
             nats += loss.detach()
@@ -291,7 +292,8 @@ class Training:
             and self.validations_at_rate > self.params.plateau_patience
         ):
             lowest = self.params.final_learning_rate_fraction
-            self.rate_factor = max(self.rate_factor * self.params.plateau_factor, lowest)
+            lower = max(self.rate_factor * self.params.plateau_factor, lowest)
+            self.rate_factor = min(self.rate_factor, lower)
             self.validations_at_rate = 0
 
     def state(self) -> dict[str, Any]:

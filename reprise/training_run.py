@@ -12,7 +12,8 @@ import torch
 from filelock import FileLock
 
 from reprise.checkpoint import CheckpointFolder
-from reprise.dataset import Batches, EncodedSplit, batches_for
+from reprise.dataset import Batches, EncodedSplit, batches_for, vocabulary_in
+from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
 from reprise.machine import Machine, compiles, fabric_for, resolve
@@ -45,6 +46,7 @@ class TrainingRun:
     checkpoints: CheckpointFolder
     lock: FileLock | None  # held until the process ends, the first of several
     reckoning: Reckoning
+    fault: NotFiniteError | None = None  # found outside of the steps, to be rolled back from
 
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
@@ -53,7 +55,7 @@ class TrainingRun:
         machine = resolve(params, model_params)
         processes = Processes.of(params)
         fabric = fabric_for(machine, processes, deterministic=params.deterministic)
-        vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
+        vocabulary_size = vocabulary_in(encoded)["vocabulary_size"]
         split = EncodedSplit.open_in(encoded, "train")
         inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
@@ -73,7 +75,9 @@ class TrainingRun:
             "boundary": split.boundary,
             "parameters": model.parameter_count(),
         }
-        checkpoints = CheckpointFolder.of_run(key, params.kept_checkpoints)
+        checkpoints = CheckpointFolder.of_run(
+            key, params.kept_checkpoints, params.steps_per_checkpoint
+        )
         run = cls(
             key=key,
             settings=settings,
@@ -102,12 +106,27 @@ class TrainingRun:
         """Train to the end; where a step fails and the settings say so, from a checkpoint again."""
         while not self.training.finished:
             try:
-                yield from self.reckoning.timed(self.training.steps(self.batches))
+                for step in self.reckoning.timed(self.training.steps(self.batches)):
+                    yield step
+                    if self.fault:
+                        raise self.fault
             except NotFiniteError as fault:
-                self.training.roll_back(self._newest(), fault)
+                self.fault = None
+                self.training.roll_back(self._newest(scheduled=True), fault)
+
+    def judge(self, valid_nats: float) -> None:
+        """As `Training.judge`; a loss that is no number is a fault of the step that led there."""
+        try:
+            self.training.judge(valid_nats)
+        except NotFiniteError as fault:
+            if self.training.params.not_finite != "roll_back":
+                raise
+            self.fault, self.training.finished = fault, False
 
     def save(self) -> None:
         """A checkpoint; not of weights that are no longer finite, which the next step will tell."""
+        if self.fault:
+            return
         try:
             state = self.training.state() | {"processes": self.processes}
         except NotFiniteError:
@@ -168,11 +187,12 @@ class TrainingRun:
             self.training.params.max_steps,
         )
 
-    def _newest(self) -> dict[str, Any] | None:
+    def _newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:
         """The newest checkpoint, read by the first process for all; None where it begins anew."""
-        state = self.checkpoints.newest() if self.is_first else None
+        state = self.checkpoints.newest(scheduled=scheduled) if self.is_first else None
         if state and state["finished"] and self._is_recorded():
             log.info("run %s is recorded in %s already: training anew to compare", self.key, LOCK)
+            write_json(self._delivery, {**(self._delivered() or {}), "repeating": True})
             self.checkpoints.clear()
             state = None
         return self.training.fabric.broadcast(state)
@@ -193,9 +213,22 @@ class TrainingRun:
 
     def _is_recorded(self) -> bool:
         """DVC has taken up what this key delivered: this is a second run, no rescue."""
-        if not (self._delivery.exists() and LOCK.exists()):
+        delivered = self._delivered()
+        if not (delivered and LOCK.exists()) or delivered.get("repeating"):
             return False
-        return read_json(self._delivery)["md5"] in LOCK.read_text(encoding="utf-8")
+        return delivered["md5"] in LOCK.read_text(encoding="utf-8")
+
+    def _delivered(self) -> dict[str, Any] | None:
+        """What this key delivered before; None for nothing, and for a broken file."""
+        if not self._delivery.exists():
+            return None
+        try:
+            found = read_json(self._delivery)
+        except PipelineError as error:
+            log.warning("%s", str(error).partition(";")[0])
+            return None
+        whole = isinstance(found, dict) and {"sha256", "md5", "processes"} <= found.keys()
+        return found if whole else None
 
     def _compare_with_earlier(self, weights_path: Path) -> None:
         delivery = {
@@ -203,8 +236,7 @@ class TrainingRun:
             "md5": hashlib.md5(weights_path.read_bytes(), usedforsecurity=False).hexdigest(),
             "processes": self.processes,
         }
-        if self._delivery.exists():
-            earlier = read_json(self._delivery)
+        if earlier := self._delivered():
             answer = "the same bytes" if earlier["md5"] == delivery["md5"] else "OTHER BYTES"
             if earlier["processes"] != self.processes:
                 answer += ", by other processes"

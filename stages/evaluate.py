@@ -43,9 +43,9 @@ def main(
         write_documents,
         write_quantiles,
     )
-    from reprise.dataset import EncodedSplit
+    from reprise.dataset import EncodedSplit, vocabulary_in
     from reprise.evaluation import Scoring
-    from reprise.files import read_json, write_json, write_text
+    from reprise.files import write_json, write_text
     from reprise.machine import scoring_device
     from reprise.model_files import load_model
     from reprise.params.evaluate import EvaluateParams
@@ -58,7 +58,7 @@ def main(
     report = StageReport("evaluate")
     params = load_section(params_path, EvaluateParams)
     network, settings = load_model(model / "model.safetensors", model / "model.json")
-    vocabulary_size = read_json(encoded / "vocabulary.json")["vocabulary_size"]
+    vocabulary_size = vocabulary_in(encoded)["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
     check_vocabulary(train, vocabulary_size, settings)
     learned = settings["settings"]

@@ -11,10 +11,13 @@ Where train.devices asks for several processes, this one starts them and looks a
 them train, and the first of them writes.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from reprise.cli import StageReport, command, params_option, path_option
+
+PARENT = os.getppid()  # noted here, for it may be gone before the first step
 
 
 @command
@@ -72,7 +75,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     throughput = Throughput(device, EnergyMeter.of_training(params, device.type))
     with (
         run.out_of_memory_told(),
-        StopRequest() as stop,
+        StopRequest(PARENT) as stop,
         start_of_training(params_path, run.settings, continues=training.step > 0)
         if run.is_first
         else Tracker() as tracker,
@@ -90,7 +93,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
             if step.number % params.steps_per_validation == 0 or training.finished:
                 throughput.rest()
                 valid_nats = training.valid_nats(valid)
-                training.judge(valid_nats)
+                run.judge(valid_nats)
             if step.number % params.steps_per_log == 0 or valid_nats is not None:
                 pace = throughput.report()
                 row = training.add_row(step, valid_nats)

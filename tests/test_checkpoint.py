@@ -52,6 +52,44 @@ def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
     assert names == ["step-000000002.checkpoint", "step-000000010.checkpoint"]
 
 
+def test_the_newest_that_every_run_makes_is_kept_beside_those_of_stopped_runs(
+    tmp_path: Path,
+) -> None:
+    folder = CheckpointFolder(tmp_path, keep=1, every=5)
+    for number in (5, 7, 9):
+        folder.save(number, state(number))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["step-000000005.checkpoint", "step-000000009.checkpoint"]
+    newest, scheduled = folder.newest(), folder.newest(scheduled=True)
+    assert newest is not None and scheduled is not None
+    assert (newest["step"], scheduled["step"]) == (9, 5)
+    folder.save(10, state(10))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000010.checkpoint"]
+
+
+def test_a_folder_in_a_checkpoints_place_is_told_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    folder.save(1, state(1))
+    (tmp_path / "step-000000002.checkpoint").mkdir()
+    found = folder.newest()
+    assert found is not None and found["step"] == 1
+    assert caplog.messages == [
+        f"{tmp_path}/step-000000002.checkpoint: cannot be read: Is a directory; going back to the "
+        "one before"
+    ]
+    with pytest.raises(PipelineError, match="a folder stands where a file is needed"):
+        folder.save(2, state(2))
+    assert (tmp_path / "step-000000001.checkpoint").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(PipelineError, match="a file stands where a folder is needed"):
+        CheckpointFolder(tmp_path / "checkpoints" / "key", keep=2).lock()
+
+
 def test_clearing_keeps_as_many_as_it_is_told(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     for number in (1, 2):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import model_params
+from helpers import model_params, new_training, random_split, train_params
 from torch import Tensor, nn
 
 from reprise.errors import PipelineError
@@ -68,6 +68,33 @@ def test_the_adaptive_head_is_torchs(at_once: int, monkeypatch: pytest.MonkeyPat
     log_p = ours.logits(hidden)
     torch.testing.assert_close(log_p.exp().sum(1), torch.ones(len(hidden)))
     torch.testing.assert_close(-log_p[counted].gather(1, targets[counted, None]).sum(), expected)
+
+
+def test_where_the_adaptive_head_has_nothing_to_predict_the_gradient_is_zero() -> None:
+    ours = AdaptiveHead(V, E, (10, 30))
+    hidden, targets = inputs()
+    found = ours(hidden, torch.full_like(targets, -1))
+    found.backward()
+    assert found.item() == 0
+    assert hidden.grad is not None and not hidden.grad.any()
+
+
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
+def test_the_adaptive_head_learns_in_bf16_too(architecture: str) -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        training, batches = new_training(
+            model_params(
+                architecture=architecture,
+                adaptive_cutoffs=[5, 10],
+                tie_weights=False,
+                dropout=0.0,
+            ),
+            train_params(precision=precision, max_steps=4),
+            random_split(),
+        )
+        losses[precision] = [step.nats / step.tokens for step in training.steps(batches)]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
 
 
 def test_a_cutoff_beyond_the_vocabulary_is_told() -> None:

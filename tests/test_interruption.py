@@ -23,6 +23,11 @@ def test_afterwards_signals_do_what_they_did_before() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_parent_that_went_before_anybody_asked_is_a_reason_to_stop() -> None:
+    with StopRequest(os.getppid() + 1) as stop:
+        assert stop.reason() == "the end of the process that started this one"
+
+
 def test_the_end_of_the_parent_is_a_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     with StopRequest() as stop:
         monkeypatch.setattr("os.getppid", lambda: 1)

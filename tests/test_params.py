@@ -102,6 +102,13 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
             "model: attention_dropout is for transformers; architecture is gru",
         ),
         (
+            "model",
+            {"adaptive_cutoffs": [5, 9], "tie_weights": False, "hidden_size": 15, "layers": 1},
+            "model: adaptive_cutoffs [5, 9] need a last hidden_size of at least 16, it is 15; each "
+            "group is 4 times narrower",
+        ),
+        ("train", {"threads": 1025}, "train: threads 1025 is above 1024"),
+        (
             "train",
             {"warmup_steps": 50, "max_steps": 50},
             "train: warmup_steps 50 must be below max_steps 50",

@@ -203,6 +203,37 @@ def test_other_figures_settings_and_tags_in_model_json_are_told(restored: Projec
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("data/train/model.json", "null"),
+        ("metrics/train.json", "3"),
+        ("dvc.lock", "{}"),
+        ("dvc.lock", "stages:"),
+        ("dvc.lock", "stages: {train: }"),
+        ("dvc.yaml", "{}"),
+    ],
+)
+def test_a_record_of_another_kind_is_told(restored: Project, path: str, content: str) -> None:
+    (restored.folder / path).unlink()
+    (restored.folder / path).write_text(content)
+    result = verified(restored)
+    assert result.exit_code == 1
+    assert any(" it is not what " in line or " is not what " in line for line in failing(result))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["inputs", "settings", "machine", "vocabulary_size", "run_key", "parameters"]
+)
+def test_a_part_of_model_json_of_another_kind_is_told(restored: Project, name: str) -> None:
+    edit_model_json(restored, lambda record: record.update({name: [3]}))
+    result = verified(restored)
+    assert result.exit_code == 1
+    assert any(line.startswith("differs  data/train/model.json") for line in failing(result))
+
+
+@pytest.mark.slow
 def test_another_machine_is_a_note_and_no_fault(
     restored: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

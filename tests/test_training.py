@@ -236,6 +236,46 @@ def test_micro_batches_add_up_to_one_batch(architecture: str) -> None:
             torch.testing.assert_close(value, results[0][1][name], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("model", "train"),
+    [
+        ({"adaptive_cutoffs": [5, 10], "tie_weights": False}, {}),
+        (
+            {},
+            {"activation_regularization": 2.0, "temporal_activation_regularization": 1.0},
+        ),
+    ],
+    ids=["adaptive head", "penalties"],
+)
+def test_micro_batches_add_up_where_some_have_nothing_to_predict(
+    model: dict[str, Any], train: dict[str, Any]
+) -> None:
+    """At the end of an epoch the last rows have ended."""
+    params = train_params(optimizer="sgd", learning_rate=0.5, batch_size=6, clip_norm=1e9, **train)
+    results = []
+    for rows in (6, 1):
+        training, batches = new_training(
+            model_params(dropout=0.0, **model), params, SPLIT, micro_batch_size=rows
+        )
+        numbers = range(params.max_steps)
+        assert any((batches[number].targets < 0).all(1).any() for number in numbers)
+        losses = [step.nats for step in training.steps(batches)]
+        results.append((losses, weights(training)))
+    (losses, expected), (others, found) = results
+    assert others == pytest.approx(losses, rel=1e-5)
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4)
+
+
+def test_a_plateau_never_raises_the_rate() -> None:
+    params = train_params(schedule="plateau", plateau_patience=0, final_learning_rate_fraction=0.1)
+    training, _ = new_training(model_params(), params, SPLIT)
+    training.rate_factor = 0.5**5  # after going back five times
+    training.judge(1.0)
+    training.judge(2.0)
+    assert training.rate_factor == 0.5**5
+
+
 class Poisoned:
     """Batches of which one makes the loss infinite, by way of a weight, once or each time."""
 

@@ -12,8 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from reprise.errors import PipelineError
 from reprise.models.head import rows_at_once
-
-SHRINKS_BY = 4.0  # from group to group, as in the paper's section 4.2
+from reprise.params.model import ADAPTIVE_SHRINKS_BY
 
 
 class AdaptiveHead(nn.Module):
@@ -27,7 +26,7 @@ class AdaptiveHead(nn.Module):
                 f"{vocabulary_size} pieces; allowed: numbers below that"
             )
         self.groups = nn.AdaptiveLogSoftmaxWithLoss(
-            size, vocabulary_size, cutoffs, div_value=SHRINKS_BY
+            size, vocabulary_size, cutoffs, div_value=ADAPTIVE_SHRINKS_BY
         )
         self.vocabulary_size = vocabulary_size
 
@@ -38,8 +37,10 @@ class AdaptiveHead(nn.Module):
         """
         hidden, targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
         places = (targets >= 0).nonzero().squeeze(1)
-        hidden, targets = hidden[places], targets[places]
-        total = hidden.new_zeros((), dtype=torch.float32)
+        hidden, targets = hidden[places].float(), targets[places]
+        total = 0 * hidden.sum()  # has a gradient where nothing is predicted, too
+        if torch.distributed.is_initialized():  # which waits for the gradient of every group
+            total = total + 0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()
         for start in range(0, len(targets), self.rows_at_once):
             piece = slice(start, start + self.rows_at_once)
             total = total + checkpoint(
@@ -49,7 +50,7 @@ class AdaptiveHead(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden (N, E) -> log-probabilities (N, V) in float32; the caller keeps N small."""
-        log_p: Tensor = self.groups.log_prob(hidden)
+        log_p: Tensor = self.groups.log_prob(hidden.float())
         return log_p.float()
 
     @property

@@ -15,6 +15,7 @@ Sizes = Annotated[
 ]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 RECURRENT = ("rnn", "gru", "lstm")
+ADAPTIVE_SHRINKS_BY = 4  # from group to group of an adaptive softmax, as in 1609.04309, 4.2
 
 
 class ModelParams(Section):
@@ -75,6 +76,13 @@ class ModelParams(Section):
             yield f"adaptive_cutoffs {list(self.adaptive_cutoffs)} must rise"
         if self.adaptive_cutoffs and self.tie_weights:
             yield "adaptive_cutoffs need tie_weights false; its groups have matrices of their own"
+        narrowest = ADAPTIVE_SHRINKS_BY ** len(self.adaptive_cutoffs)
+        if self.head_size < narrowest:
+            yield (
+                f"adaptive_cutoffs {list(self.adaptive_cutoffs)} need a last hidden_size of at "
+                f"least {narrowest}, it is {self.head_size}; each group is {ADAPTIVE_SHRINKS_BY} "
+                "times narrower"
+            )
         if self.adaptive_cutoffs and self.logit_soft_cap:
             yield "adaptive_cutoffs need logit_soft_cap 0"
         yield from self._recurrent_rules() if self.recurrent else self._transformer_rules()

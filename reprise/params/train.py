@@ -10,6 +10,9 @@ from reprise.params.base import LARGEST_SEED, AutoOrWholeNumber, Section
 AutoOrSwitch = Annotated[Literal["auto"] | bool, Field(description="auto, true or false")]
 
 
+MOST_THREADS = 1024
+
+
 class TrainParams(Section):
     seed: int = Field(ge=0, le=LARGEST_SEED)
     device: Literal["auto", "cpu", "cuda", "mps", "xpu"]
@@ -27,7 +30,7 @@ class TrainParams(Section):
     max_steps: int = Field(ge=1)
     optimizer: Literal["sgd", "adam", "adamw", "adafactor", "muon"]
     learning_rate: float = Field(gt=0)
-    muon_learning_rate: float = Field(gt=0)
+    muon_learning_rate: float = Field(gt=0, le=1e30)
     momentum: float = Field(ge=0, lt=1)
     beta1: float = Field(ge=0, lt=1)
     beta2: float = Field(ge=0, lt=1)
@@ -60,6 +63,8 @@ class TrainParams(Section):
             yield f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}"
         if self.schedule == "inverse_square_root" and not self.warmup_steps:
             yield "schedule inverse_square_root needs warmup_steps of at least 1"
+        if self.threads != "auto" and self.threads > MOST_THREADS:
+            yield f"threads {self.threads} is above {MOST_THREADS}"
         micro = self.micro_batch_size
         if micro != "auto" and self.batch_size % (micro * self.processes):
             yield (

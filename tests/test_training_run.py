@@ -1,0 +1,170 @@
+"""A run in this process: what it goes back to, and what it makes of what it finds."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import model_params, train_params
+from project import Project
+
+from reprise.dataset import EncodedSplit, vocabulary_in
+from reprise.errors import PipelineError
+from reprise.files import read_json
+from reprise.resume_proof import first_difference
+from reprise.training import NotFiniteError
+from reprise.training_run import TrainingRun
+
+# Its gradient is infinite before the 20 steps of warm-up are over.
+WILD = {
+    "optimizer": "sgd",
+    "learning_rate": 1e6,
+    "schedule": "constant",
+    "warmup_steps": 20,
+    "max_steps": 22,
+    "not_finite": "roll_back",
+    "max_skipped_steps": 10,
+    "steps_per_checkpoint": 7,
+    "steps_per_validation": 100,
+    "patience": 100,
+    "sequence_length": 16,
+    "weight_decay": 0.0,
+}
+GPT2 = {"architecture": "gpt2", "positions": 16, "feedforward_size": 32}
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Project(tmp_path_factory.mktemp("encoded"))
+    for name in ("download", "clean", "tokenize", "encode"):
+        project.stage(name)
+    return project.folder / "data/encode"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def state_at_the_end(
+    encoded: Path, model: dict[str, Any], train: dict[str, Any], told_to_stop: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Of a run that is told to stop after these steps, saves, and goes on as another process."""
+    params, valid = train_params(**train), EncodedSplit.open_in(encoded, "valid")
+    stops = list(told_to_stop)
+    while True:
+        run = TrainingRun.prepare(params, model_params(**model), encoded)
+        stopped = False
+        for step in run.steps():
+            if step.number % params.steps_per_validation == 0 or run.training.finished:
+                run.judge(run.training.valid_nats(valid))
+            stopped = step.number in stops[:1]
+            if step.number % params.steps_per_checkpoint == 0 or run.training.finished or stopped:
+                run.save()
+            if stopped:
+                stops.pop(0)
+                break
+        assert run.lock
+        run.lock.release()
+        if not stopped:
+            return run.training.state()
+
+
+@pytest.mark.parametrize("stop", [10, 15, 16])
+def test_what_is_gone_back_to_does_not_depend_on_where_a_run_was_stopped(
+    encoded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    unbroken = state_at_the_end(encoded, GPT2, WILD)
+    assert unbroken["roll_backs"] > 0
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "another"))
+    stopped = state_at_the_end(encoded, GPT2, WILD, told_to_stop=[stop])
+    assert first_difference(unbroken, stopped) is None
+
+
+def test_a_valid_loss_that_is_no_number_is_gone_back_from(
+    encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"not_finite": "roll_back", "max_steps": 8, "sequence_length": 16}
+    run = TrainingRun.prepare(train_params(**train), model_params(), encoded)
+    seen = []
+    for step in run.steps():
+        seen.append(step.number)
+        if step.number % 4 == 0:
+            fails = step.number == 8 and seen.count(8) == 1
+            run.judge(float("nan") if fails else 3.0)
+            run.save()
+    assert seen == [*range(1, 9), *range(5, 9)]
+    assert (run.training.roll_backs, run.training.rate_factor) == (1, 0.5)
+    assert run.training.finished
+
+
+def test_without_roll_back_a_valid_loss_that_is_no_number_ends_the_run(encoded: Path) -> None:
+    run = TrainingRun.prepare(train_params(sequence_length=16), model_params(), encoded)
+    next(run.steps())
+    with pytest.raises(NotFiniteError, match="step 1: the loss on valid is nan"):
+        run.judge(float("nan"))
+
+
+def delivered(run: TrainingRun, place: Path) -> str:
+    """Trained to its end, saved, delivered; what DVC would write down of it."""
+    for _ in run.steps():
+        if run.training.finished:
+            run.judge(3.0)
+            run.training.add_row(_, 3.0)
+    run.save()
+    run.deliver(place, place / "train.json", place / "train.csv")
+    assert run.lock
+    run.lock.release()
+    return str(read_json(run._delivery)["md5"])
+
+
+def test_a_finished_repeat_that_was_not_delivered_is_not_trained_again(
+    encoded: Path, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def prepared() -> TrainingRun:
+        return TrainingRun.prepare(train_params(sequence_length=16), model_params(), encoded)
+
+    md5 = delivered(prepared(), place)
+    (place / "dvc.lock").write_text(f"md5: {md5}\n")
+    repeat = prepared()
+    assert repeat.training.step == 0
+    for step in repeat.steps():
+        if repeat.training.finished:
+            repeat.judge(3.0)
+            repeat.training.add_row(step, 3.0)
+    repeat.save()  # and there it is killed
+    assert repeat.lock
+    repeat.lock.release()
+    rescued = prepared()
+    assert rescued.training.finished
+    assert delivered(rescued, place) == md5
+    assert caplog.messages[-1].endswith("was run before: the same bytes")
+
+
+def test_a_broken_record_of_the_delivery_is_told_and_made_anew(
+    encoded: Path, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = TrainingRun.prepare(train_params(sequence_length=16), model_params(), encoded)
+    run._delivery.write_text("")
+    md5 = delivered(run, place)
+    assert read_json(run._delivery)["md5"] == md5
+    assert any("delivered.json: not JSON" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("content", ["{}", "3", '{"vocabulary_size": 9, "boundary": "1"}'])
+def test_a_vocabulary_that_lacks_something_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "vocabulary.json").write_text(content)
+    with pytest.raises(PipelineError, match="is missing; run `dvc repro -f encode`"):
+        vocabulary_in(tmp_path)
+
+
+def test_gpt2_needs_no_positions_for_longer_segments_that_it_never_gets(encoded: Path) -> None:
+    params = train_params(variable_length=True, sequence_length=16)
+    run = TrainingRun.prepare(params, model_params(**GPT2), encoded)
+    assert torch.isfinite(torch.tensor(next(run.steps()).nats))
