@@ -323,6 +323,7 @@ class Training:
         set_weights(self.model, state["weights"])
         for optimizer, of_optimizer in zip(self.optimizers, state["optimizers"], strict=True):
             set_optimizer_state(optimizer, of_optimizer)
+            optimizer.zero_grad()  # of a step that failed
         self.average.restore(state["average"])
         self.carried = own_rows(self.fabric, state["carried"])
         self.spikes = SpikeWatch(**state["spikes"])

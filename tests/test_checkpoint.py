@@ -61,7 +61,8 @@ def test_the_newest_that_every_run_makes_is_kept_beside_those_of_stopped_runs(
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["step-000000005.checkpoint", "step-000000009.checkpoint"]
     newest, scheduled = folder.newest(), folder.newest(scheduled=True)
-    assert newest is not None and scheduled is not None
+    assert newest is not None
+    assert scheduled is not None
     assert (newest["step"], scheduled["step"]) == (9, 5)
     folder.save(10, state(10))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000010.checkpoint"]
@@ -74,7 +75,8 @@ def test_a_folder_in_a_checkpoints_place_is_told_and_passed_over(
     folder.save(1, state(1))
     (tmp_path / "step-000000002.checkpoint").mkdir()
     found = folder.newest()
-    assert found is not None and found["step"] == 1
+    assert found is not None
+    assert found["step"] == 1
     assert caplog.messages == [
         f"{tmp_path}/step-000000002.checkpoint: cannot be read: Is a directory; going back to the "
         "one before"

@@ -251,7 +251,15 @@ def test_micro_batches_add_up_where_some_have_nothing_to_predict(
     model: dict[str, Any], train: dict[str, Any]
 ) -> None:
     """At the end of an epoch the last rows have ended."""
-    params = train_params(optimizer="sgd", learning_rate=0.5, batch_size=6, clip_norm=1e9, **train)
+    params = train_params(
+        optimizer="sgd",
+        learning_rate=0.5,
+        batch_size=6,
+        sequence_length=7,
+        max_steps=20,
+        clip_norm=1e9,
+        **train,
+    )
     results = []
     for rows in (6, 1):
         training, batches = new_training(

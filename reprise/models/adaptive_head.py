@@ -58,4 +58,9 @@ class AdaptiveHead(nn.Module):
         return rows_at_once(self.vocabulary_size)
 
     def _nats(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        return -self.groups(hidden, targets).output.float().sum()
+        device = hidden.device.type
+        # A CPU's autocast leaves log_softmax in bfloat16, which torch's module cannot put together.
+        autocast = torch.is_autocast_enabled(device) and device != "cpu"
+        with torch.autocast(device, torch.get_autocast_dtype(device), enabled=autocast):
+            nats: Tensor = -self.groups(hidden, targets).output.float().sum()
+        return nats
