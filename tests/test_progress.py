@@ -7,14 +7,23 @@ import pytest
 from reprise.progress import Progress
 
 
-def test_a_log_gets_a_line_now_and_then(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Clock:
     now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    with caplog.at_level(logging.INFO), Progress("train", 1000, "steps") as progress:
+
+
+@pytest.fixture
+def clock(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time passes when the test says so."""
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    return clock
+
+
+def test_a_log_gets_a_line_now_and_then(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    with Progress("train", 1000, "steps") as progress:
         for _ in range(40):
-            now += 1.0
+            clock.now += 1.0
             progress.advance(10, note="2.5 nats/token")
     assert caplog.messages == [
         "train: 150 of 1,000 steps (15%), 10 steps/s, 85 s left, 2.5 nats/token",
@@ -23,23 +32,17 @@ def test_a_log_gets_a_line_now_and_then(
 
 
 def test_work_of_an_earlier_process_counts_for_the_end_and_not_for_the_rate(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    with caplog.at_level(logging.INFO), Progress("train", 1000, "steps") as progress:
+    with Progress("train", 1000, "steps") as progress:
         progress.resume_at(500)
-        now += 20.0
+        clock.now += 20.0
         progress.advance(100)
     assert caplog.messages == ["train: 600 of 1,000 steps (60%), 5 steps/s, 80 s left"]
 
 
-def test_a_slow_rate_is_told_with_decimals(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    with caplog.at_level(logging.INFO), Progress("train", 100, "steps") as progress:
-        now += 16.0
+def test_a_slow_rate_is_told_with_decimals(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    with Progress("train", 100, "steps") as progress:
+        clock.now += 16.0
         progress.advance(14)
     assert caplog.messages == ["train: 14 of 100 steps (14%), 0.88 steps/s, 98 s left"]

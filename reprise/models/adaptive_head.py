@@ -7,7 +7,7 @@ N positions, E numbers in a hidden state, V pieces in the vocabulary.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
 from reprise.errors import PipelineError
@@ -39,7 +39,7 @@ class AdaptiveHead(nn.Module):
         places = (targets >= 0).nonzero().squeeze(1)
         hidden, targets = hidden[places].float(), targets[places]
         total = 0 * hidden.sum()  # has a gradient where nothing is predicted, too
-        if torch.distributed.is_initialized():  # which waits for the gradient of every group
+        if distributed.is_available() and distributed.is_initialized():  # which waits for the gradient of every group
             total = total + 0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()
         for start in range(0, len(targets), self.rows_at_once):
             piece = slice(start, start + self.rows_at_once)
