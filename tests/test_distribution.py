@@ -191,6 +191,23 @@ def test_a_killed_process_ends_all_and_one_process_goes_on_to_the_same_losses(
 
 
 @pytest.mark.slow
+def test_processes_share_an_adaptive_head_of_which_a_group_is_not_met(project: Project) -> None:
+    """The last piece is so rare that hardly a step predicts it."""
+    size = read_json(project.folder / "data/encode/vocabulary.json")["vocabulary_size"]
+    before = (project.folder / "params.yaml").read_text()
+    adaptive = {"adaptive_cutoffs": [100, size - 1], "tie_weights": False}
+    short = {"max_steps": 20, "micro_batch_size": 2}
+    project.set_params({"model": adaptive, "train": short})
+    found = []
+    for devices in (2, 1):
+        project.set_params({"train": {"devices": devices}})
+        project.stage("train")
+        found.append(losses(project.folder))
+    (project.folder / "params.yaml").write_text(before)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.slow
 def test_a_signal_saves_once_and_ends_all_with_one_line(project: Project) -> None:
     project.set_params({"train": {"strategy": "fsdp"}})
     stage = Stage(project)

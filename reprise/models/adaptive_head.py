@@ -39,7 +39,8 @@ class AdaptiveHead(nn.Module):
         places = (targets >= 0).nonzero().squeeze(1)
         hidden, targets = hidden[places].float(), targets[places]
         total = 0 * hidden.sum()  # has a gradient where nothing is predicted, too
-        if distributed.is_available() and distributed.is_initialized():  # which waits for the gradient of every group
+        if distributed.is_available() and distributed.is_initialized():
+            # Processes wait for each other's gradient of every group, also of one not met.
             total = total + 0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()
         for start in range(0, len(targets), self.rows_at_once):
             piece = slice(start, start + self.rows_at_once)
