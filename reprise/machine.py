@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -147,15 +148,23 @@ def _hardware(device: str) -> str:
         return torch.xpu.get_device_name()
     if device == "mps":
         return "Apple"
-    units = [name for name, is_there in _bf16_units().items() if is_there]
-    return " ".join([torch.backends.cpu.get_cpu_capability(), *units])
-
-
-def _bf16_units() -> dict[str, bool]:
-    return {
+    units = {
         "AMX": torch.cpu._is_amx_tile_supported(),
         "BF16": torch.cpu._is_avx512_bf16_supported(),
     }
+    there = [name for name, is_there in units.items() if is_there]
+    return " ".join([*_maker(), torch.backends.cpu.get_cpu_capability(), *there])
+
+
+def _maker() -> list[str]:
+    """Who made the processor, where Linux tells it: GenuineIntel, AuthenticAMD."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return (
+        [text.partition("vendor_id")[2].partition(":")[2].split()[0]] if "vendor_id" in text else []
+    )
 
 
 def _precision(wanted: str, device: str, model: ModelParams) -> str:
@@ -168,7 +177,10 @@ def _precision(wanted: str, device: str, model: ModelParams) -> str:
 def made_for_bf16(device: str) -> bool:
     """Whether products are faster in bfloat16 there than in float32."""
     if device == "cpu":
-        return any(_bf16_units().values())
+        # AVX512_BF16 has twice the rate of float32 on AMD's processors and half of it on Intel's
+        # (170 beside 330 GFLOP/s on a Xeon whose AMX is masked).
+        by_vectors = torch.cpu._is_avx512_bf16_supported() and _maker() == ["AuthenticAMD"]
+        return torch.cpu._is_amx_tile_supported() or by_vectors
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device == "xpu"

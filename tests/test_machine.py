@@ -7,7 +7,14 @@ from helpers import model_params, new_training, split_of, train_params
 from torch._inductor.cpp_builder import cpp_compiler_search
 
 from reprise.errors import PipelineError
-from reprise.machine import compiles, fabric_for, has_compiler, resolve, scoring_device
+from reprise.machine import (
+    compiles,
+    fabric_for,
+    has_compiler,
+    made_for_bf16,
+    resolve,
+    scoring_device,
+)
 
 
 def test_auto_is_settled_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,8 +35,24 @@ def test_a_cpu_without_bf16_units_and_a_small_network_take_float32(
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     assert resolve(params, large).precision == "fp32"
+    assert not made_for_bf16("cpu")
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
     assert resolve(params, model_params(hidden_size=128)).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("maker", "precision"), [("AuthenticAMD", "bf16"), ("GenuineIntel", "fp32")]
+)
+def test_bf16_by_vectors_is_taken_from_amd_alone(
+    maker: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("reprise.machine._maker", lambda: [maker])
+    large = model_params(embedding_size=256, hidden_size=256)
+    machine = resolve(train_params(device="cpu", precision="auto"), large)
+    assert (machine.precision, machine.hardware.split()[0]) == (precision, maker)
+    assert machine.hardware.endswith(" BF16")
 
 
 def test_what_is_asked_for_is_taken() -> None:
