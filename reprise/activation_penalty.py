@@ -3,6 +3,7 @@
 B sequences, T tokens, E numbers in a hidden state.
 """
 
+import torch
 from torch import Tensor
 
 
@@ -12,7 +13,12 @@ def activation_penalty(hidden: Tensor, raw: Tensor, activation: float, temporal:
     `activation` times the mean square of the first, `temporal` times that of the second's
     change from token to token.
     """
-    penalty = activation * hidden.float().square().mean()
+    penalty = activation * _mean_square(hidden.float())
     if temporal and raw.shape[1] > 1:
-        penalty = penalty + temporal * raw.float().diff(dim=1).square().mean()
+        penalty = penalty + temporal * _mean_square(raw.float().diff(dim=1))
     return penalty
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    """By way of the norm, whose gradient is one product."""
+    return torch.linalg.vector_norm(values).square() / values.numel()

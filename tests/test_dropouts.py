@@ -7,7 +7,49 @@ from torch import nn
 
 from reprise.activation_penalty import activation_penalty
 from reprise.models import build_model
-from reprise.models.dropouts import PieceDropout, SequenceDropout
+from reprise.models.dropouts import Dropout, PieceDropout, SequenceDropout, dropout
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.4, 0.75])
+def test_each_number_is_dropped_by_itself_as_often_as_asked(probability: float) -> None:
+    torch.manual_seed(1)
+    found = dropout(torch.ones(401, 503), probability)
+    assert found.unique().tolist() == pytest.approx([0, 1 / (1 - probability)], rel=1e-4)
+    deviation = (probability * (1 - probability) / found.numel()) ** 0.5
+    assert (found == 0).double().mean().item() == pytest.approx(probability, abs=5 * deviation)
+    # Four neighbours come out of one draw: none of them knows of another.
+    kept = (found != 0).double().flatten()
+    for distance in (1, 2, 3, 4):
+        pairs = torch.stack([kept[:-distance], kept[distance:]])
+        assert abs(torch.corrcoef(pairs)[0, 1].item()) < 5 / found.numel() ** 0.5
+    places = torch.arange(len(kept)) % 4
+    for place in range(4):
+        mean = kept[places == place].mean().item()
+        assert mean == pytest.approx(1 - probability, abs=10 * deviation)
+
+
+def test_dropouts_gradient_reaches_what_was_kept_and_a_seed_repeats_it() -> None:
+    values = torch.randn(6, 35, requires_grad=True)
+    torch.manual_seed(4)
+    found = dropout(values, 0.3)
+    torch.manual_seed(4)
+    assert dropout(values, 0.3).equal(found)
+    found.sum().backward()
+    assert values.grad.equal(torch.where(found == 0, 0.0, 1 / (1 - round(0.3 * 65536) / 65536)))
+    assert not dropout(values, 0.3).equal(found)
+
+
+def test_dropout_off_returns_what_came_and_draws_nothing() -> None:
+    values = torch.randn(3, 5)
+    before = torch.get_rng_state()
+    assert Dropout(0.0)(values) is values
+    assert Dropout(0.5).eval()(values) is values
+    assert torch.get_rng_state().equal(before)
+
+
+def test_a_probability_next_to_one_or_zero_is_no_fault() -> None:
+    assert dropout(torch.ones(1000), 1e-7).eq(1).all()
+    assert dropout(torch.ones(1000), 0.999999).isfinite().all()
 
 
 def test_a_sequences_mask_stays_along_its_tokens_and_differs_between_sequences() -> None:
@@ -24,7 +66,7 @@ def test_a_piece_is_dropped_wherever_it_stands() -> None:
     scales = PieceDropout(0.4)(torch.ones(5, 30, 3), ids, 20)
     for piece in ids.unique():
         assert scales[ids == piece].unique().numel() == 1
-    assert scales.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
+    assert scales.unique().tolist() == pytest.approx([0.0, 1 / 0.6], rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
@@ -37,7 +79,7 @@ def test_weight_dropout_is_the_layer_with_a_dropped_matrix(kind: str) -> None:
     torch.manual_seed(8)
     outputs, _ = layer(inputs, None)
     torch.manual_seed(8)
-    mask = nn.functional.dropout(torch.ones_like(layer.hidden_weight), 0.5)
+    mask = dropout(torch.ones_like(layer.hidden_weight), 0.5)
     reference = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](16, 16, batch_first=True)
     with torch.no_grad():
         reference.weight_ih_l0.copy_(layer.input_weight)

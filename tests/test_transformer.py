@@ -17,6 +17,7 @@ from transformers_reference import (
 
 from reprise.models import LanguageModel, build_model
 from reprise.models.blocks import attend
+from reprise.models.dropouts import dropout
 
 SIZES = [  # size, heads, key_value_heads, feedforward_size, layers
     (16, 2, 2, 24, 1),
@@ -129,14 +130,35 @@ def test_grouped_attention_equals_attention_to_repeated_heads_with_dropout_too(g
         torch.randn(2, 6, heads, 8, generator=generator) for heads in (4, groups, groups)
     )
     repeated = [tensor.repeat_interleave(4 // groups, dim=2) for tensor in (key, value)]
-    for dropout in (0.0, 0.5):
+    for probability in (0.0, 0.5):
         torch.manual_seed(2)
-        found, cache = attend(query, key, value, None, dropout)
+        found, cache = attend(query, key, value, None, probability)
         torch.manual_seed(2)
-        expected, _ = attend(query, *repeated, None, dropout)
+        expected, _ = attend(query, *repeated, None, probability)
         torch.testing.assert_close(found, expected)
         assert cache[0] is key
         assert cache[1] is value
+
+
+def test_attention_with_dropout_is_attention_whose_weights_are_dropped() -> None:
+    """With a cache too; the same mask by hand, and gradients through it."""
+    torch.manual_seed(3)
+    query = torch.randn(2, 6, 4, 8, requires_grad=True)
+    key, value, old_key, old_value = (torch.randn(2, n, 2, 8) for n in (6, 6, 5, 5))
+    torch.manual_seed(9)
+    found, _ = attend(query, key, value, (old_key, old_value), 0.4)
+    torch.manual_seed(9)
+    mask = dropout(torch.ones(2, 4, 6, 11), 0.4)
+    key, value = torch.cat([old_key, key], 1), torch.cat([old_value, value], 1)
+    key, value = key.repeat_interleave(2, 2), value.repeat_interleave(2, 2)
+    scores = torch.einsum("btad,bsad->bats", query, key) / 8**0.5
+    seen = torch.arange(11) <= torch.arange(6)[:, None] + 5
+    weights = scores.masked_fill(~seen, -torch.inf).softmax(-1) * mask
+    expected = torch.einsum("bats,bsad->btad", weights, value).flatten(2)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    slope = torch.autograd.grad(found.square().sum(), query, retain_graph=True)
+    wanted = torch.autograd.grad(expected.square().sum(), query)
+    torch.testing.assert_close(slope, wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("factor", [0.5, 100.0])

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from reprise.models.dropouts import Dropout, dropout
 from reprise.models.language_model import State
 
 Cache = tuple[Tensor, ...]  # keys and values, (B, P, K, D) each
@@ -59,14 +60,14 @@ class Block(nn.Module):
         attention: nn.Module,
         feedforward_norm: nn.Module,
         feedforward: nn.Module,
-        dropout: float,
+        residual_dropout: float,
     ) -> None:
         super().__init__()
         self.attention_norm = attention_norm
         self.attention = attention
         self.feedforward_norm = feedforward_norm
         self.feedforward = feedforward
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(residual_dropout)
 
     def forward(self, hidden: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
         change, cache = self.attention(self.attention_norm(hidden), cache)
@@ -81,7 +82,7 @@ def cached_length(cache: Cache | None) -> int:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, cache: Cache | None, dropout: float
+    query: Tensor, key: Tensor, value: Tensor, cache: Cache | None, dropout_p: float
 ) -> tuple[Tensor, Cache]:
     """Query (B, T, A, D), key and value (B, T, K, D) -> mixed values (B, T, H), longer cache.
 
@@ -96,6 +97,8 @@ def attend(
     if past and T > 1:
         mask = torch.ones(T, past + T, dtype=torch.bool, device=query.device).tril(past)
     group = query.shape[2] // key.shape[2]
+    if dropout_p and query.is_cpu:
+        return _attend_with_dropout(query, key, value, dropout_p), longer
     # On a GPU only flash attention knows groups: in float32 or with a mask, heads that are repeated
     # keep it from a kernel that holds all T x (P + T) weights.
     grouped = query.is_cpu or (mask is None and query.dtype != torch.float32)
@@ -106,8 +109,20 @@ def attend(
         key.transpose(1, 2),
         value.transpose(1, 2),
         attn_mask=mask,
-        dropout_p=dropout,
+        dropout_p=dropout_p,
         is_causal=not past,
         enable_gqa=group > 1 and grouped,
     )  # (B, A, T, D)
     return mixed.transpose(1, 2).flatten(2), longer
+
+
+def _attend_with_dropout(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
+    """The same for a CPU, all T x (P + T) weights at once: torch has no other kernel for it either,
+    and draws the mask slowly."""
+    T, total, group = query.shape[1], key.shape[1], query.shape[2] // key.shape[2]
+    key, value = key.repeat_interleave(group, 2), value.repeat_interleave(group, 2)
+    scores = (query * query.shape[3] ** -0.5).transpose(1, 2) @ key.permute(0, 2, 3, 1)
+    hidden = torch.ones(T, total, dtype=torch.bool, device=query.device).triu(total - T + 1)
+    weights = scores.masked_fill(hidden, -torch.inf).softmax(-1)  # (B, A, T, P + T)
+    mixed = dropout(weights, dropout_p) @ value.transpose(1, 2)
+    return mixed.transpose(1, 2).flatten(2)

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from reprise.models.dropouts import place_dropout
+from reprise.models.dropouts import Dropout, place_dropout
 from reprise.models.language_model import State, matmul_dtype
 from reprise.params.model import ModelParams
 
@@ -68,7 +68,7 @@ class RecurrentLayer(nn.Module):
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
         if kind == "lstm":  # remember at first: Jozefowicz et al. 2015, section 2.2
             nn.init.ones_(self.input_bias[hidden_size : 2 * hidden_size])
-        self.weight_dropout = nn.Dropout(weight_dropout)
+        self.weight_dropout = Dropout(weight_dropout)
 
     def forward(
         self, inputs: Tensor, state: tuple[Tensor, ...] | None
