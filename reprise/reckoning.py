@@ -20,7 +20,10 @@ from reprise.training import Step
 
 log = logging.getLogger(__name__)
 
-FIRST_STEPS = 4  # the first of them prepares kernels and does not count
+# The steps that the time is reckoned from; the very first prepares kernels and does not count. In
+# the first seconds the process that tracks the run starts beside them.
+FIRST_STEPS = 4  # at least
+FIRST_SECONDS = 10.0  # at least
 FORMS = ("spent/{}_expected", "spent/{}")  # in MLflow, which draws charts by the alphabet
 FORWARD_SHARE = 1 / 3  # of a step: the backward pass has two products for each
 
@@ -59,7 +62,7 @@ class Reckoning:
         already = self.seconds
         for step in steps:
             now = time.monotonic()
-            if len(self.step_seconds) < FIRST_STEPS:
+            if len(self.step_seconds) < FIRST_STEPS or sum(self.step_seconds) < FIRST_SECONDS:
                 self.step_seconds.append(now - before)
             self.steps += 1
             yield step

@@ -232,6 +232,24 @@ def test_estimate_and_truth_are_of_the_steps_that_were_done(
     }
 
 
+def test_slow_steps_at_the_start_do_not_spoil_the_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("reprise.reckoning.time.monotonic", lambda: clock[0])
+    params = train_params(batch_size=4, sequence_length=10)
+    memory = StepMemory("cpu", STATE, Activations(fixed=5, row=2))
+    reckoning = Reckoning(memory, 4, params, valid_tokens=0)
+
+    def steps() -> Iterator[Step]:
+        for number, seconds in enumerate([0.5] * 10 + [0.1] * 90):
+            clock[0] += seconds
+            yield Step(number, 1.0, 40, 0.1, 1.0)
+
+    assert len(list(reckoning.timed(steps()))) == 100
+    assert reckoning.figures()["spent/training_seconds_expected"] == pytest.approx(100 * 0.1)
+
+
 @pytest.mark.parametrize("architecture", ["lstm", "transformer", "gpt2"])
 def test_a_step_of_accumulated_rows_is_timed_for_all_rows_of_a_process(
     architecture: str, monkeypatch: pytest.MonkeyPatch
