@@ -178,14 +178,14 @@ def _add(
     scores: Scores, model: LanguageModel, split: EncodedSplit, positions: Indices, hidden: Tensor
 ) -> None:
     """Score the positions a few logits at a time, and add them to their documents."""
-    rows = model.head.rows_at_once
+    rows = model.head.rows_scored_at_once
     for begin in range(0, len(positions), rows):
         piece = positions[begin : begin + rows]
         targets = torch.from_numpy(split.ids[piece].astype(np.int64)).to(hidden.device)
         logits = model.head.logits(hidden[begin : begin + rows])  # (n, V)
-        of_target = logits.gather(1, targets[:, None])  # (n, 1)
-        nats = logits.logsumexp(1) - of_target.squeeze(1)
-        likelier = (logits > of_target).sum(1).cpu().numpy()
+        target = targets[:, None]  # (n, 1)
+        likelier = (logits > logits.gather(1, target)).sum(1, dtype=torch.int32).cpu().numpy()
+        nats = -torch.log_softmax(logits, 1, out=logits).gather(1, target).squeeze(1)
         documents = split.documents_at(piece)
         np.add.at(scores.nats, documents, nats.cpu().numpy().astype(np.float64))
         np.add.at(scores.top1, documents, (likelier < 1).astype(np.int64))
@@ -194,13 +194,13 @@ def _add(
 
 def token_nats(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """Hidden states (N, E) and the ids (N,) they should predict -> -ln p of each, (N,) float32."""
-    rows = model.head.rows_at_once
+    rows = model.head.rows_scored_at_once
     nats = torch.empty(len(targets), device=hidden.device)
     for begin in range(0, len(targets), rows):
         piece = slice(begin, begin + rows)
         logits = model.head.logits(hidden[piece])  # (n, V)
-        of_target = logits.gather(1, targets[piece, None]).squeeze(1)
-        nats[piece] = logits.logsumexp(1) - of_target
+        log_p = torch.log_softmax(logits, 1, out=logits)
+        nats[piece] = -log_p.gather(1, targets[piece, None]).squeeze(1)
     return nats
 
 

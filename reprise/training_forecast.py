@@ -16,7 +16,7 @@ from reprise.forecast import Forecast
 from reprise.machine import Machine, fabric_for, scoring_device
 from reprise.memory_fit import FLOAT, PROCESS_BYTES, rows_at_once, step_memory
 from reprise.models import LanguageModel, build_model
-from reprise.models.head import LOGITS_AT_ONCE
+from reprise.models.head import SCORED_AT_ONCE
 from reprise.models.size import parameter_count, training_flops_per_token
 from reprise.params.evaluate import EvaluateParams
 from reprise.params.model import ModelParams
@@ -101,7 +101,7 @@ def _evaluate(
     return Forecast(
         "evaluate",
         memory=PROCESS_BYTES
-        + FLOAT * (parameters + params.batch_tokens * widest + 3 * LOGITS_AT_ONCE)
+        + FLOAT * (parameters + params.batch_tokens * widest + 3 * SCORED_AT_ONCE)
         + KNESER_NEY_BYTES * params.baseline_order * counted,
         disk=DOCUMENT_BYTES * sizes.documents_scored,
         seconds=None if scoring is None else scoring * scored * looks,

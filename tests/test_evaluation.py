@@ -156,7 +156,7 @@ def test_hits_count_the_tokens_that_are_likelier_than_the_right_one() -> None:
 def test_few_logits_at_once_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     model, split = small_model("lstm"), small_split()
     whole = score_split(model, split, scoring_of(), CPU)
-    monkeypatch.setattr(head, "LOGITS_AT_ONCE", 3 * VOCABULARY_SIZE)
+    monkeypatch.setattr(head, "SCORED_AT_ONCE", 3 * VOCABULARY_SIZE)
     pieces = score_split(model, split, scoring_of(), CPU)
     assert pieces.nats == pytest.approx(whole.nats, rel=1e-6)
 

@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
 from reprise.errors import PipelineError
-from reprise.models.head import rows_at_once
+from reprise.models.head import rows_at_once, rows_scored_at_once
 from reprise.params.model import ADAPTIVE_SHRINKS_BY
 
 
@@ -42,8 +42,9 @@ class AdaptiveHead(nn.Module):
         if distributed.is_available() and distributed.is_initialized():
             # Processes wait for each other's gradient of every group, also of one not met.
             total = total + 0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()
-        for start in range(0, len(targets), self.rows_at_once):
-            piece = slice(start, start + self.rows_at_once)
+        rows = rows_at_once(self.vocabulary_size)
+        for start in range(0, len(targets), rows):
+            piece = slice(start, start + rows)
             total = total + checkpoint(
                 self._nats, hidden[piece], targets[piece], use_reentrant=False
             )
@@ -55,8 +56,8 @@ class AdaptiveHead(nn.Module):
         return log_p.float()
 
     @property
-    def rows_at_once(self) -> int:
-        return rows_at_once(self.vocabulary_size)
+    def rows_scored_at_once(self) -> int:
+        return rows_scored_at_once(self.vocabulary_size)
 
     def _nats(self, hidden: Tensor, targets: Tensor) -> Tensor:
         device = hidden.device.type
