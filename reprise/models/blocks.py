@@ -122,7 +122,7 @@ def _attend_with_dropout(query: Tensor, key: Tensor, value: Tensor, dropout_p: f
     T, total, group = query.shape[1], key.shape[1], query.shape[2] // key.shape[2]
     key, value = key.repeat_interleave(group, 2), value.repeat_interleave(group, 2)
     scores = (query * query.shape[3] ** -0.5).transpose(1, 2) @ key.permute(0, 2, 3, 1)
-    hidden = torch.ones(T, total, dtype=torch.bool, device=query.device).triu(total - T + 1)
-    weights = scores.masked_fill(hidden, -torch.inf).softmax(-1)  # (B, A, T, P + T)
+    later = torch.ones(T, total, dtype=torch.bool, device=query.device).triu(total - T + 1)
+    weights = scores.masked_fill(later, -torch.inf).softmax(-1)  # (B, A, T, P + T)
     mixed = dropout(weights, dropout_p) @ value.transpose(1, 2)
     return mixed.transpose(1, 2).flatten(2)
