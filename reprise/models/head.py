@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-LOGITS_AT_ONCE = 16_000_000  # numbers: 64 MB in float32; with fewer, products of few rows are slow
-# Without gradients there is no such product, and what a processor's cache holds is three times as
-# fast there.
+# Numbers, 64 MB in float32. With fewer the weights' gradient is a sum of more products, each of few
+# rows and slow.
+LOGITS_AT_ONCE = 16_000_000
+# Scoring has no such product; what a processor's cache holds is three times as fast there.
 SCORED_AT_ONCE = 4_000_000
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reprise.models.blocks import Block, Blocks, Cache, attend, cached_length
+from reprise.models.rms_norm import RMSNorm
 from reprise.params.model import ModelParams
 
 ROTARY_BASE = 10_000.0  # Su et al. 2021, section 3.2.2
@@ -21,15 +22,15 @@ class TransformerBody(Blocks):
         size = params.embedding_size
         blocks = (
             Block(
-                nn.RMSNorm(size),
+                RMSNorm(size),
                 Attention(params),
-                nn.RMSNorm(size),
+                RMSNorm(size),
                 SwiGLU(size, params.feedforward_size),
                 params.hidden_dropout,
             )
             for _ in range(params.layers)
         )
-        super().__init__(blocks, nn.RMSNorm(size))
+        super().__init__(blocks, RMSNorm(size))
         self.initialise()
 
 
@@ -45,8 +46,8 @@ class Attention(nn.Module):
         self.input = nn.Linear(size, sum(self.heads) * self.head_size, bias=False)
         self.output = nn.Linear(size, size, bias=False)
         normed = params.query_key_norm
-        self.query_norm = nn.RMSNorm(self.head_size) if normed else nn.Identity()
-        self.key_norm = nn.RMSNorm(self.head_size) if normed else nn.Identity()
+        self.query_norm = RMSNorm(self.head_size) if normed else nn.Identity()
+        self.key_norm = RMSNorm(self.head_size) if normed else nn.Identity()
 
     def forward(self, hidden: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
         all_heads = self.input(hidden).unflatten(2, (-1, self.head_size))  # (B, T, A + 2K, D)
@@ -76,7 +77,7 @@ def rotate(heads: Tensor, first_position: int) -> Tensor:
     T, D = heads.shape[1], heads.shape[3]
     positions = torch.arange(first_position, first_position + T, device=heads.device)
     speeds = ROTARY_BASE ** (-torch.arange(0, D, 2, device=heads.device) / D)
-    angles = (positions[:, None] * speeds)[None, :, None, :]  # (1, T, 1, D/2)
+    angles = (positions[:, None] * speeds)[:, None, :]  # (T, 1, D/2)
     cos, sin = angles.cos(), angles.sin()
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    cos, sin = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+    return torch.addcmul(heads * cos, heads.roll(D // 2, dims=-1), sin)
