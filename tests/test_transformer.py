@@ -16,7 +16,7 @@ from transformers_reference import (
 )
 
 from reprise.models import LanguageModel, build_model
-from reprise.models.blocks import attend
+from reprise.models.blocks import QUERIES_AT_ONCE, attend
 from reprise.models.dropouts import dropout
 
 SIZES = [  # size, heads, key_value_heads, feedforward_size, layers
@@ -159,6 +159,27 @@ def test_attention_with_dropout_is_attention_whose_weights_are_dropped() -> None
     slope = torch.autograd.grad(found.square().sum(), query, retain_graph=True)
     wanted = torch.autograd.grad(expected.square().sum(), query)
     torch.testing.assert_close(slope, wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("past", [0, 5])
+def test_attention_in_bfloat16_is_that_in_float32_with_its_gradients(past: int) -> None:
+    """With more queries than it takes at once."""
+    T = QUERIES_AT_ONCE + 30
+    torch.manual_seed(3)
+    drawn = [torch.randn(2, T, 4, 16), *(torch.randn(2, past + T, 2, 16) for _ in range(2))]
+    outer = torch.randn(2, T, 64)
+    found = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        query, key, value = (tensor.to(dtype).requires_grad_() for tensor in drawn)
+        cache = (key[:, :past], value[:, :past]) if past else None
+        mixed, longer = attend(query, key[:, past:], value[:, past:], cache, 0.0)
+        mixed.backward(outer.to(dtype))
+        assert mixed.dtype == dtype
+        assert longer[0].shape == key.shape
+        found[dtype] = [mixed, query.grad, key.grad, value.grad]
+    for low, full in zip(*found.values(), strict=True):
+        assert full is not None
+        assert (low.float() - full).norm() / full.norm() < 0.01
 
 
 @pytest.mark.parametrize("factor", [0.5, 100.0])

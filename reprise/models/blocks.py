@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from reprise.models.dropouts import Dropout, dropout
 from reprise.models.language_model import State
 
+QUERIES_AT_ONCE = 256
 Cache = tuple[Tensor, ...]  # keys and values, (B, P, K, D) each
 
 
@@ -97,8 +98,8 @@ def attend(
     if past and T > 1:
         mask = torch.ones(T, past + T, dtype=torch.bool, device=query.device).tril(past)
     group = query.shape[2] // key.shape[2]
-    if dropout_p and query.is_cpu:
-        return _attend_with_dropout(query, key, value, dropout_p), longer
+    if query.is_cpu and (dropout_p or query.dtype == torch.bfloat16):
+        return _attend_densely(query, key, value, dropout_p), longer
     # On a GPU only flash attention knows groups: in float32 or with a mask, heads that are repeated
     # keep it from a kernel that holds all T x (P + T) weights.
     grouped = query.is_cpu or (mask is None and query.dtype != torch.float32)
@@ -116,13 +117,25 @@ def attend(
     return mixed.transpose(1, 2).flatten(2), longer
 
 
-def _attend_with_dropout(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
-    """The same for a CPU, all T x (P + T) weights at once: torch has no other kernel for it either,
-    and draws the mask slowly."""
-    T, total, group = query.shape[1], key.shape[1], query.shape[2] // key.shape[2]
-    key, value = key.repeat_interleave(group, 2), value.repeat_interleave(group, 2)
-    scores = (query * query.shape[3] ** -0.5).transpose(1, 2) @ key.permute(0, 2, 3, 1)
-    later = torch.ones(T, total, dtype=torch.bool, device=query.device).triu(total - T + 1)
-    weights = scores.masked_fill(later, -torch.inf).softmax(-1)  # (B, A, T, P + T)
-    mixed = dropout(weights, dropout_p) @ value.transpose(1, 2)
-    return mixed.transpose(1, 2).flatten(2)
+def _attend_densely(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
+    """The same with the weights in memory, of some queries at once: for a CPU, where torch has no
+    other kernel for dropout, and for bfloat16's gradient one that takes up to three times as long.
+    """
+    B, T, A, D = query.shape
+    total, group = key.shape[1], A // key.shape[2]
+    heads = query, key.repeat_interleave(group, 2), value.repeat_interleave(group, 2)
+    query, key, value = (tensor.transpose(1, 2).flatten(0, 1) for tensor in heads)  # (B A, ., D)
+    mixed = []
+    with torch.autocast(query.device.type, enabled=False):  # it would make float32 of the weights
+        for start in range(0, T, QUERIES_AT_ONCE):
+            some = query[:, start : start + QUERIES_AT_ONCE]  # n of them
+            first = total - T + start  # the place of the first
+            end = first + some.shape[1]
+            later = query.new_full((some.shape[1], end), -torch.inf).triu(first + 1)
+            scores = torch.baddbmm(
+                later.expand(B * A, -1, -1), some, key[:, :end].transpose(1, 2), alpha=D**-0.5
+            )
+            weights = scores.softmax(-1)  # (B A, n, end)
+            kept = dropout(weights, dropout_p) if dropout_p else weights
+            mixed.append(kept @ value[:, :end])
+    return torch.cat(mixed, 1).unflatten(0, (B, A)).transpose(1, 2).flatten(2)
