@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from reprise.cut_tensors import cut_like, whole
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic; the page above says how they were chosen
 ITERATIONS = 5
 
@@ -41,7 +43,8 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum_buffer"] = torch.zeros_like(matrix)
                 mean = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
-                direction = orthogonal(matrix.grad.lerp(mean, momentum), self.dtype)  # Nesterov's
+                step = matrix.grad.lerp(mean, momentum)  # Nesterov's
+                direction = cut_like(orthogonal(whole(step), self.dtype), matrix)
                 rows, columns = matrix.shape
                 matrix.mul_(1 - rate * group["weight_decay"])
                 matrix.add_(direction, alpha=-rate * math.sqrt(max(1, rows / columns)))
@@ -49,11 +52,37 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     """U S V.T -> nearly U V.T, in `dtype`: singular values of 0.7 to 1.2, by products alone."""
-    a, b, c = COEFFICIENTS
     wide = matrix.shape[0] <= matrix.shape[1]
     found = matrix.to(dtype) if wide else matrix.to(dtype).t()
     found = found / found.norm().clamp(min=1e-7)
+    found = _iterated_aside(found) if dtype == torch.float32 else _iterated(found)
+    return found if wide else found.t()
+
+
+def _iterated(found: Tensor) -> Tensor:
+    """X -> (a + b X X.T + c (X X.T)^2) X, and so on."""
+    a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = found @ found.t()
         found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found if wide else found.t()
+    return found
+
+
+def _iterated_aside(found: Tensor) -> Tensor:
+    """The same with X left aside till the end: all factors are polynomials in X X.T, and so the
+    X X.T that comes after the factor P is P X X.T P. Of matrices that are wider than high it takes
+    half the operations; bfloat16 would be too coarse for it."""
+    gram = found @ found.t()
+    product = factor = _factor(gram)
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _factor(gram)
+        product = factor @ product
+    return product @ found
+
+
+def _factor(gram: Tensor) -> Tensor:
+    a, b, c = COEFFICIENTS
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor

@@ -1,5 +1,6 @@
 """Who is updated by what, who gets weight decay, and how rates are set."""
 
+import math
 from typing import Any
 
 import pytest
@@ -107,3 +108,21 @@ def test_muon_in_float32_goes_where_it_goes_in_bfloat16() -> None:
     torch.testing.assert_close(exact, rounded.float(), rtol=0.05, atol=0.02)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     assert float((exact * (left @ right)).sum()) / exact.norm() / 32**0.5 > 0.97
+
+
+@pytest.mark.parametrize("shape", [(48, 16), (16, 48), (32, 32)])
+@pytest.mark.parametrize("smallest", [0.1, 1e-8])
+def test_muon_in_float32_goes_where_it_goes_in_float64(
+    shape: tuple[int, int], smallest: float
+) -> None:
+    """float32 leaves the matrix aside, the others multiply it each time; singular values from 1
+    down to the smallest."""
+    generator = torch.Generator().manual_seed(1)
+    left, right = (
+        torch.linalg.qr(torch.randn(size, min(shape), generator=generator, dtype=torch.float64)).Q
+        for size in shape
+    )
+    values = torch.logspace(0, math.log10(smallest), min(shape), dtype=torch.float64)
+    matrix = (left * values) @ right.t()
+    exact = orthogonal(matrix, torch.float64)
+    assert (orthogonal(matrix, torch.float32) - exact).norm() / exact.norm() < 1e-3
