@@ -20,11 +20,12 @@ _INLINE = (
     "marquee meter nobr object output param picture progress q rb rp rt ruby s samp slot small "
     "source span strike strong sub sup svg template time track tt u var video wbr"
 )
-# An attribute without "=" is one only if its name is known: "<b and c>" is no tag.
+# An attribute without "=" is one only if its name is known: "<b and c>" is no tag. Groups with
+# alternatives are not repeated possessively: Python before 3.11.5 matches them wrongly (gh-106052).
 _ATTRIBUTES = (
     r"""(?:\s++(?:[\w:@.-]++\s*+=\s*+(?:"[^"]{0,4000}+"|'[^']{0,4000}+'|[^\s"'<>]++)"""
     r"|(?:async|autoplay|checked|controls|defer|disabled|hidden|loop|multiple|muted|nowrap|readonly"
-    r"|required|selected)\b))*+"
+    r"|required|selected)\b))*"
 )
 
 
@@ -33,7 +34,7 @@ def _tag(names: str) -> str:
 
 
 _BLOCK_TAG = re.compile(rf"(?:{_tag(_BLOCKS)}|<!doctype\s[^<>]*+>)", re.IGNORECASE)
-_BLOCK_TAGS = re.compile(rf"(?:{_BLOCK_TAG.pattern}\s*+)++", re.IGNORECASE)
+_BLOCK_TAGS = re.compile(rf"(?:{_BLOCK_TAG.pattern}\s*+)+", re.IGNORECASE)
 _INLINE_TAG = re.compile(_tag(_INLINE), re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
 _SPANS = (
