@@ -407,11 +407,12 @@ class _Part:
     def append(self, piece: bytes) -> None:
         left = memoryview(piece)
         with self._kept():
-            while left:
-                left = left[self._file.write(left) :]
-        self._digest.update(piece)
-        self.bytes += len(piece)
-        self._progress.advance(len(piece))
+            while left:  # a full disk may take a part of it, which counts then
+                written = self._file.write(left)
+                self._digest.update(left[:written])
+                self.bytes += written
+                self._progress.advance(written)
+                left = left[written:]
 
     def beginning(self) -> bytes:
         with self._kept():

@@ -36,7 +36,7 @@ def write_run(
 ) -> Path:
     nats, sizes = np.asarray(nats, dtype=float), np.asarray(sizes)
     params = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for name, value in (settings or {}).items():
+    for name, value in ({"train.learning_rate": 0.01} | (settings or {})).items():
         section, _, setting = name.partition(".")
         params[section][setting] = value
     documents = {

@@ -36,8 +36,8 @@ def test_a_name_tells_architecture_vocabulary_data_and_algorithm() -> None:
 
 
 def test_shown_settings_are_those_that_have_a_part_in_the_result() -> None:
-    shown = shown_params(changed())
-    assert shown["train.learning_rate"] == "0.01"
+    shown = shown_params(changed(train={"learning_rate": 0.0003}))
+    assert shown["train.learning_rate"] == "0.0003"
     assert shown["evaluate.prompts"].startswith('["", "Return the ')
     assert not [name for name in shown if name.startswith(("run.", "clean.repetition.", "encode."))]
     assert len(shown) < 90 < len(flat(changed(), "."))

@@ -442,6 +442,16 @@ def test_a_full_disk_keeps_what_has_come_and_the_next_process_goes_on(
     assert web.requests[1] == ("/a.txt", "bytes=300000-")
 
 
+def test_what_a_full_disk_took_of_the_first_piece_is_kept(tmp_path: Path) -> None:
+    """A piece of the download may be larger than what still fits."""
+    source = tmp_path / "source.txt"
+    source.write_bytes(CONTENT)
+    limit = 300
+    with fetching_process(source.as_uri(), tmp_path / "new", limit=limit) as process:
+        process.communicate()
+    assert (tmp_path / "new" / f"{SHA256}.part").read_bytes() == CONTENT[:limit]
+
+
 def test_a_library_that_is_not_here_is_told(tmp_path: Path) -> None:
     """In a process that cannot find s3fs, as after an install without the extra."""
     (tmp_path / "s3fs.py").write_text("raise ModuleNotFoundError(\"No module named 's3fs'\")\n")
