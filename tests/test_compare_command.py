@@ -111,7 +111,7 @@ def test_names_of_nothing_are_one_line(project: Path) -> None:
 
 
 def test_settings_without_a_run_are_one_line(project: Path, tmp_path: Path) -> None:
-    settings = (project / "params.yaml").read_text().replace("batch_size: 16", "batch_size: 8")
+    settings = (project / "params.yaml").read_text().replace("batch_size: 32", "batch_size: 8")
     (tmp_path / "mine.yaml").write_text(settings)
     result = compared("first", str(tmp_path / "mine.yaml"))
     assert result.exit_code == 1
