@@ -102,6 +102,20 @@ def test_killed_again_and_again_the_same_command_ends_in_equal_hashes(
 
 
 @pytest.mark.slow
+def test_a_lock_that_was_cut_off_is_removed_and_no_training_is_repeated(
+    reference: Project, tmp_path: Path
+) -> None:
+    project = reference.copied_to(tmp_path / "copy")
+    lock = project.folder / "dvc.lock"
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(text[: text.rindex("path: ") + len("path:")] + "\n", encoding="utf-8")
+    assert "'./dvc.lock' validation failed" in project.run("dvc", "repro", check=False).stderr
+    lock.unlink()
+    assert set(project.reproduced()) <= {"data_card"}  # whose figures DVC does not cache
+    assert project.hashes() == reference.hashes()
+
+
+@pytest.mark.slow
 def test_a_change_reruns_the_stages_that_it_must_and_no_other(
     reference: Project, tmp_path: Path
 ) -> None:
