@@ -120,6 +120,12 @@ class Project:
         prefix = "Running stage '"
         return [line[len(prefix) : -2] for line in output.splitlines() if line.startswith(prefix)]
 
+    def without_a_cut_lock(self) -> None:
+        """Remove a dvc.lock that DVC says it cannot read, as README does after a kill."""
+        status = self.run("dvc", "status", check=False)
+        if "'./dvc.lock' validation failed" in status.stderr:
+            (self.folder / "dvc.lock").unlink()
+
     def hashes(self) -> dict[str, str]:
         """Every hash in dvc.lock, by stage and path; the code's own are left out."""
         lock = YAML(typ="safe").load((self.folder / "dvc.lock").read_text(encoding="utf-8"))
