@@ -35,7 +35,7 @@ from train import measure as measure_textbook
 
 from reprise.dataset import batches_for
 from reprise.energy import EnergyMeter
-from reprise.machine import compiles, fabric_for, resolve
+from reprise.machine import fabric_for, resolve
 from reprise.matrix_rate import matrix_rate
 from reprise.memory_fit import in_bytes, rows_at_once, step_memory
 from reprise.models import build_model
@@ -138,7 +138,7 @@ def train(network: Network, seconds: float) -> Figures:
     rows = rows_at_once(memory, params)
     torch.manual_seed(1)
     training = Training(fabric, build_model(model_params, network.vocabulary), params, rows)
-    if compiles(params, model_params, machine):
+    if machine.compiled:
         training.model.body.compile()
     device = fabric.device
     speed = Speed.measured(model_params, network.vocabulary, params, device, machine.precision)

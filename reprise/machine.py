@@ -31,6 +31,7 @@ class Machine:
     device: str  # cpu, cuda, mps, xpu
     hardware: str  # the kind of processor, as far as it chooses kernels
     precision: str  # fp32, bf16
+    compiled: bool  # by torch.compile
     threads: int  # of all processes on a machine
     torch: str  # version
 
@@ -48,6 +49,7 @@ def resolve(train: TrainParams, model: ModelParams) -> Machine:
         device=device,
         hardware=_hardware(device),
         precision=_precision(train.precision, device, model),
+        compiled=_compiled(train, model, device),
         threads=cpu_count() if train.threads == "auto" else train.threads,
         torch=torch.__version__,
     )
@@ -70,13 +72,6 @@ def fabric_for(
     if machine.device == "xpu":  # Fabric has no accelerator of this name
         return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), precision=precision)
     return Fabric(accelerator=machine.device, devices=1, precision=precision)
-
-
-def compiles(train: TrainParams, model: ModelParams, machine: Machine) -> bool:
-    """Whether torch.compile is used; a recurrent network would become a long row of steps."""
-    if train.compile == "auto":
-        return machine.device == "cuda" and not model.recurrent and has_compiler()
-    return train.compile
 
 
 def has_compiler() -> bool:
@@ -126,6 +121,13 @@ def _check_devices(device: str, wanted: int) -> None:
             f"train.devices: found {wanted}, but for training on {device} this machine has "
             f"{there}; here allowed: 1 to {there}"
         )
+
+
+def _compiled(train: TrainParams, model: ModelParams, device: str) -> bool:
+    """A recurrent network would become a long row of steps."""
+    if train.compile == "auto":
+        return device == "cuda" and not model.recurrent and has_compiler()
+    return train.compile
 
 
 def _check_compile(model: ModelParams) -> None:

@@ -16,7 +16,7 @@ from reprise.dataset import Batches, EncodedSplit, batches_for, vocabulary_in
 from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
-from reprise.machine import Machine, compiles, fabric_for, resolve
+from reprise.machine import Machine, fabric_for, resolve
 from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
 from reprise.models import build_model
@@ -90,7 +90,7 @@ class TrainingRun:
                 memory, rows, params, EncodedSplit.open_in(encoded, "valid").tokens
             ),
         )
-        if compiles(params, model_params, machine):
+        if machine.compiled:
             model.body.compile()  # in place: weights keep their names
         run._tell(machine, processes, split)
         with run.out_of_memory_told():

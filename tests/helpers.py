@@ -117,7 +117,7 @@ def new_training(
     micro_batch_size: int = 0,  # 0: all rows at once
     processes: Processes = ALONE,
 ) -> tuple[Training, Batches]:
-    machine = Machine("cpu", "any", train.precision, 1, torch.__version__)
+    machine = Machine("cpu", "any", train.precision, False, 1, torch.__version__)
     fabric = fabric_for(machine, processes)
     torch.manual_seed(train.seed)
     training = Training(

@@ -7,14 +7,7 @@ from helpers import model_params, new_training, split_of, train_params
 from torch._inductor.cpp_builder import cpp_compiler_search
 
 from reprise.errors import PipelineError
-from reprise.machine import (
-    compiles,
-    fabric_for,
-    has_compiler,
-    made_for_bf16,
-    resolve,
-    scoring_device,
-)
+from reprise.machine import fabric_for, has_compiler, made_for_bf16, resolve, scoring_device
 
 
 def test_auto_is_settled_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +82,21 @@ def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+def test_auto_compiles_transformers_on_cuda_where_there_is_a_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reprise.machine._present", lambda: ["cuda", "cpu"])
+    monkeypatch.setattr("reprise.machine._hardware", lambda device: device)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    for there in (True, False):
+        monkeypatch.setattr("reprise.machine.has_compiler", lambda there=there: there)
+        transformer, lstm = model_params(architecture="transformer"), model_params()
+        wanted = {"precision": "fp32", "compile": "auto"}
+        assert resolve(train_params(device="cuda", **wanted), transformer).compiled is there
+        assert not resolve(train_params(device="cuda", **wanted), lstm).compiled
+        assert not resolve(train_params(device="cpu", **wanted), transformer).compiled
+
+
 @pytest.mark.filterwarnings("ignore")  # torch.compile meets warnings of torch itself
 @pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_learns_what_it_learns_uncompiled() -> None:
@@ -98,7 +106,7 @@ def test_a_compiled_network_learns_what_it_learns_uncompiled() -> None:
     for compiled in (False, True):
         params = train_params(compile=compiled, max_steps=5)
         training, batches = new_training(model, params, split)
-        if compiles(params, model, resolve(params, model)):
+        if resolve(params, model).compiled:
             training.model.body.compile()
         losses[compiled] = [step.nats / step.tokens for step in training.steps(batches)]
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)

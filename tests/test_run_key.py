@@ -8,7 +8,7 @@ import pytest
 from reprise.machine import Machine
 from reprise.run_key import input_hashes, run_key
 
-MACHINE = Machine("cpu", "AVX2", "fp32", 2, "2.13.0")
+MACHINE = Machine("cpu", "AVX2", "fp32", False, 2, "2.13.0")
 SETTINGS = {"train": {"seed": 1, "learning_rate": 0.1}, "model": {"layers": 2}}
 INPUTS = {"train_ids": "aa", "valid_ids": "bb"}
 
@@ -29,13 +29,13 @@ def test_settings_inputs_machine_and_code_each_change_it(monkeypatch: pytest.Mon
         key(SETTINGS | {"model": {"layers": 3}}),
         key(inputs=INPUTS | {"train_ids": "ab"}),
         *(key(machine=replace(MACHINE, **change)) for change in (
-            {"device": "cuda"}, {"hardware": "AMX"}, {"precision": "bf16"}, {"threads": 1},
-            {"torch": "2.12.0"},
+            {"device": "cuda"}, {"hardware": "AMX"}, {"precision": "bf16"}, {"compiled": True},
+            {"threads": 1}, {"torch": "2.12.0"},
         )),
     }  # fmt: skip
     monkeypatch.setattr("reprise.run_key.code_hash", lambda module, root: "other code")
     keys.add(key())
-    assert len(keys) == 9
+    assert len(keys) == 10
 
 
 def test_a_run_keeps_its_key_on_other_processes() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from reprise.models.dropouts import Dropout, dropout
 from reprise.models.language_model import State
 
-QUERIES_AT_ONCE = 256
+QUERIES_AT_ONCE = 256  # of dense attention: what comes after the last of them is not computed
 Cache = tuple[Tensor, ...]  # keys and values, (B, P, K, D) each
 
 
