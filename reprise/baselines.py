@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reprise.dataset import EncodedSplit
+from reprise.unigram import Unigram
 
 Array = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
@@ -32,31 +33,6 @@ Keys = npt.NDArray[np.uint64]
 
 TOKENS_AT_ONCE = 1 << 18  # scored together
 POSITIONS_AT_ONCE = 1 << 21  # sorted together
-
-
-@dataclass(frozen=True)
-class Unigram:
-    """Each token by its share of the train split, with one added to every count."""
-
-    counts: Indices  # (V,)
-    order = 1
-
-    @classmethod
-    def count(cls, split: EncodedSplit, vocabulary_size: int) -> Self:
-        counts = np.zeros(vocabulary_size, dtype=np.int64)
-        for start in range(0, split.tokens, TOKENS_AT_ONCE):
-            part = split.ids[start : start + TOKENS_AT_ONCE]
-            counts += np.bincount(part, minlength=vocabulary_size)
-        return cls(counts)
-
-    @property
-    def tokens_counted(self) -> int:
-        return int(self.counts.sum())
-
-    def nats(self, split: EncodedSplit, start: int, stop: int) -> Floats:
-        """-ln p of tokens start to stop of the split."""
-        surprise = np.log(self.tokens_counted + len(self.counts)) - np.log(self.counts + 1)
-        return surprise[split.ids[start:stop]]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def main(
     log: Path,
 ) -> None:
     """Score the model on valid and test beside its baselines, and let it write."""
-    from reprise.baselines import Baseline, KneserNey, Unigram
+    from reprise.baselines import Baseline, KneserNey
     from reprise.contest import (
         check_vocabulary,
         evaluate_split,
@@ -54,6 +54,7 @@ def main(
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
     from reprise.tracking.finished_run import publish_evaluation
+    from reprise.unigram import Unigram
 
     report = StageReport("evaluate")
     params = load_section(params_path, EvaluateParams)

@@ -31,6 +31,7 @@ def model_params(**changes: Any) -> ModelParams:
         "logit_soft_cap": 0.0,
         "tie_weights": True,
         "adaptive_cutoffs": [],
+        "initial_head_bias": "zeros",
         "input_dropout": 0.2,
         "hidden_dropout": 0.2,
         "attention_dropout": 0.0 if changes.get("architecture", "lstm") in RECURRENT else 0.2,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from reprise import baselines
-from reprise.baselines import KneserNey, Unigram, document_nats
+from reprise.baselines import KneserNey, document_nats
 from reprise.dataset import EncodedSplit
+from reprise.unigram import Unigram
 
 BOUNDARY = 1
 

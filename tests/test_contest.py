@@ -14,7 +14,7 @@ from helpers import model_params
 from project import ROOT
 
 from reprise import contest
-from reprise.baselines import KneserNey, Unigram
+from reprise.baselines import KneserNey
 from reprise.contest import (
     SplitResult,
     Variant,
@@ -32,6 +32,7 @@ from reprise.files import write_json
 from reprise.models import LanguageModel, build_model
 from reprise.params.evaluate import EvaluateParams
 from reprise.params.loading import load_section
+from reprise.unigram import Unigram
 
 torch.set_num_threads(1)
 

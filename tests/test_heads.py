@@ -46,6 +46,21 @@ def test_the_plain_head_is_torchs_cross_entropy(
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("soft_cap", [0.0, 15.0])
+def test_a_bias_to_begin_with_is_what_the_head_says_of_an_empty_hidden_state(
+    soft_cap: float,
+) -> None:
+    torch.manual_seed(3)
+    nats = -torch.log_softmax(3 * torch.randn(V, dtype=torch.float64), 0)
+    ours = Head(V, E, soft_cap)
+    ours.begin_with(nats)
+    found = -torch.log_softmax(ours.logits(torch.zeros(1, E))[0], 0)
+    torch.testing.assert_close(found, nats.float(), atol=1e-4, rtol=1e-5)
+    assert ours.bias.requires_grad
+    ours.begin_with(torch.tensor([100.0] * V))  # beyond the cap
+    assert ours.bias.isfinite().all()
+
+
 @pytest.mark.parametrize("at_once", [V * 3, 10**6])
 def test_the_adaptive_head_is_torchs(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "LOGITS_AT_ONCE", at_once)

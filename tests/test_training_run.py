@@ -1,6 +1,7 @@
 """A run in this process: what it goes back to, and what it makes of what it finds."""
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,33 @@ def test_what_is_gone_back_to_does_not_depend_on_where_a_run_was_stopped(
     assert unbroken["roll_backs"] == 1
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "another"))
     stopped = state_at_the_end(encoded, GPT2, ROLLS_BACK, told_to_stop=[stop])
+    assert first_difference(unbroken, stopped) == ""
+
+
+def test_a_run_begins_with_how_frequent_each_piece_is_in_train(encoded: Path) -> None:
+    found = {}
+    for begin in ("unigram", "zeros"):
+        model = model_params(initial_head_bias=begin)
+        run = TrainingRun.prepare(train_params(sequence_length=16), model, encoded)
+        found[begin] = run.training.model.head.bias.detach().clone()
+    assert not found["zeros"].any()
+    train = EncodedSplit.open_in(encoded, "train")
+    counts = torch.zeros(len(found["zeros"]))
+    for piece in train.ids:
+        counts[int(piece)] += 1
+    expected = (counts + 1).double().log() - math.log(train.tokens + len(counts))
+    torch.testing.assert_close(found["unigram"], expected.float())
+
+
+@pytest.mark.parametrize("stop", [3, 5])
+def test_a_resumed_run_has_the_bias_that_it_learnt(
+    encoded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    model = {"initial_head_bias": "unigram"}
+    train = {"max_steps": 8, "sequence_length": 16, "steps_per_checkpoint": 4}
+    unbroken = state_at_the_end(encoded, model, train)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "another"))
+    stopped = state_at_the_end(encoded, model, train, told_to_stop=[stop])
     assert first_difference(unbroken, stopped) == ""
 
 

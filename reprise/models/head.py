@@ -30,6 +30,17 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
         nn.init.normal_(self.weight, std=size**-0.5)
 
+    @torch.no_grad()
+    def begin_with(self, nats: Tensor) -> None:
+        """As first bias -log p of each piece, (V,): what is the same at all places, such as how
+        frequent a piece is, need not be learnt through hidden states, which drives them to their
+        bounds. Meister et al. 2023, 2212.09686.
+        """
+        logits = -nats
+        if self.soft_cap:  # so that they are these when capped; none comes nearer to the cap
+            logits = self.soft_cap * (logits / self.soft_cap).clamp(min=-0.99).atanh()
+        self.bias.copy_(logits)
+
     def forward(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Hidden (..., E), targets (...) -> the sum of -log p(target), a scalar in float32.
 

@@ -32,6 +32,7 @@ class ModelParams(Section):
     logit_soft_cap: float = Field(ge=0)
     tie_weights: bool
     adaptive_cutoffs: WholeNumbers
+    initial_head_bias: Literal["unigram", "zeros"]
     input_dropout: Fraction
     hidden_dropout: Fraction
     attention_dropout: Fraction
