@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
 
@@ -20,12 +21,18 @@ class Progress:
         self._base = 0.0
         self._started = self._told = time.monotonic()
         self._bar = None
+        self._until_done = ExitStack()
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=total, unit=unit, unit_scale=True, desc=label, leave=False)
 
     def __enter__(self) -> Self:
+        if self._bar is not None:
+            from tqdm.contrib.logging import logging_redirect_tqdm
+
+            self._until_done.enter_context(closing(self._bar))
+            self._until_done.enter_context(logging_redirect_tqdm())  # lines stand above the bar
         return self
 
     def __exit__(
@@ -34,8 +41,7 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._until_done.close()
 
     def resume_at(self, done: float) -> None:
         """Work done by an earlier process: it counts towards the total, not towards the rate."""

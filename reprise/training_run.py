@@ -120,13 +120,22 @@ class TrainingRun:
                 self.training.roll_back(self._newest(scheduled=True), fault)
 
     def judge(self, valid_nats: float) -> None:
-        """As `Training.judge`; a loss that is no number is a fault of the step that led there."""
+        """As `Training.judge`, and told; a loss that is no number is a fault of the step that led
+        there."""
+        training = self.training
         try:
-            self.training.judge(valid_nats)
+            training.judge(valid_nats)
         except NotFiniteError as fault:
-            if self.training.params.not_finite != "roll_back":
+            if training.params.not_finite != "roll_back":
                 raise
-            self.fault, self.training.finished = fault, False
+            self.fault, training.finished = fault, False
+            return
+        best = f"best {training.best_nats:.4f} after step {training.best_step}"
+        if training.best_step == training.step:
+            best = "the best so far"
+        elif training.finished and training.step < training.params.max_steps:
+            best += f"; not better {training.poor_validations} times: training ends here"
+        log.info("step %d: valid %.4f nats/token, %s", training.step, valid_nats, best)
 
     def save(self) -> None:
         """A checkpoint; not of weights that are no longer finite, which the next step will tell."""

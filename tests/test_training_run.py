@@ -204,3 +204,24 @@ def test_gpt2_needs_no_positions_for_longer_segments_that_it_never_gets(encoded:
     params = train_params(variable_length=True, sequence_length=16)
     run = TrainingRun.prepare(params, model_params(**GPT2), encoded)
     assert torch.isfinite(torch.tensor(next(run.steps()).nats))
+
+
+def test_each_validation_is_told_and_why_training_ends_early(
+    encoded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run = TrainingRun.prepare(
+        train_params(sequence_length=16, max_steps=9, patience=2), model_params(), encoded
+    )
+    losses = iter([3.0, 2.5, 2.75, 2.5])
+    for step in run.steps():
+        if step.number % 2 == 0:
+            run.judge(next(losses))
+    assert run.training.step == 8
+    assert [message for message in caplog.messages if "valid" in message] == [
+        "step 2: valid 3.0000 nats/token, the best so far",
+        "step 4: valid 2.5000 nats/token, the best so far",
+        "step 6: valid 2.7500 nats/token, best 2.5000 after step 4",
+        "step 8: valid 2.5000 nats/token, best 2.5000 after step 4; not better 2 times: training "
+        "ends here",
+    ]
