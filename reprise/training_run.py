@@ -20,7 +20,6 @@ from reprise.machine import Machine, fabric_for, resolve
 from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
 from reprise.models import build_model
-from reprise.models.head import Head
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 from reprise.reckoning import Reckoning
@@ -67,7 +66,7 @@ class TrainingRun:
         key = run_key(chosen, inputs, resolved, "stages.train")
         torch.manual_seed(step_seed(params.seed, -1))  # step 0 and those after it have their own
         model = build_model(model_params, vocabulary_size)
-        if model_params.initial_head_bias == "unigram" and isinstance(model.head, Head):
+        if model_params.initial_head_bias == "unigram":
             surprise = Unigram.count(split, vocabulary_size).surprise
             model.head.begin_with(torch.from_numpy(surprise))
         settings = {

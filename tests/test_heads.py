@@ -66,7 +66,8 @@ def test_the_adaptive_head_is_torchs(at_once: int, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(head, "LOGITS_AT_ONCE", at_once)
     torch.manual_seed(1)
     ours = AdaptiveHead(V, E, (10, 30))
-    reference = nn.AdaptiveLogSoftmaxWithLoss(E, V, [10, 30], div_value=4.0)
+    nn.init.normal_(ours.groups.head.bias)
+    reference = nn.AdaptiveLogSoftmaxWithLoss(E, V, [10, 30], div_value=4.0, head_bias=True)
     reference.load_state_dict(ours.groups.state_dict())
     hidden, targets = inputs()
     counted = targets >= 0
@@ -83,6 +84,17 @@ def test_the_adaptive_head_is_torchs(at_once: int, monkeypatch: pytest.MonkeyPat
     log_p = ours.logits(hidden)
     torch.testing.assert_close(log_p.exp().sum(1), torch.ones(len(hidden)))
     torch.testing.assert_close(-log_p[counted].gather(1, targets[counted, None]).sum(), expected)
+
+
+def test_an_adaptive_head_begins_with_the_shares_of_pieces_and_of_groups() -> None:
+    nats = -torch.log_softmax(torch.randn(V, generator=torch.Generator().manual_seed(3)), 0)
+    ours = AdaptiveHead(V, E, (10, 30))
+    ours.begin_with(nats)
+    said = ours.logits(torch.zeros(1, E))[0].exp()
+    torch.testing.assert_close(said[:10], (-nats[:10]).exp())
+    for start, stop in ((10, 30), (30, V)):
+        share = (-nats[start:stop]).exp().sum()
+        torch.testing.assert_close(said[start:stop], (share / (stop - start)).expand(stop - start))
 
 
 def test_where_the_adaptive_head_has_nothing_to_predict_the_gradient_is_zero() -> None:

@@ -122,7 +122,7 @@ def test_recurrent_networks_cost_what_torch_counts_for_single_cells(
 def test_an_adaptive_head_is_laid_out_and_costs_as_torchs(cutoffs: list[int]) -> None:
     settings = {"embedding_size": 64, "hidden_size": 64, "tie_weights": False}
     plain, adaptive = (params_of({**settings, "adaptive_cutoffs": each}) for each in ([], cutoffs))
-    head = nn.AdaptiveLogSoftmaxWithLoss(64, PIECES, cutoffs, div_value=4.0, head_bias=False)
+    head = nn.AdaptiveLogSoftmaxWithLoss(64, PIECES, cutoffs, div_value=4.0, head_bias=True)
     numbers = sum(parameter.numel() for parameter in head.parameters())
     difference = parameter_count(adaptive, PIECES) - parameter_count(plain, PIECES)
     assert difference == numbers - (64 * PIECES + PIECES)

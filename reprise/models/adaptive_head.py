@@ -6,6 +6,8 @@ frequency, as SentencePiece's nearly are after the special and the byte pieces.
 N positions, E numbers in a hidden state, V pieces in the vocabulary.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
@@ -26,9 +28,18 @@ class AdaptiveHead(nn.Module):
                 f"{vocabulary_size} pieces; allowed: numbers below that"
             )
         self.groups = nn.AdaptiveLogSoftmaxWithLoss(
-            size, vocabulary_size, cutoffs, div_value=ADAPTIVE_SHRINKS_BY
+            size, vocabulary_size, cutoffs, div_value=ADAPTIVE_SHRINKS_BY, head_bias=True
         )
+        nn.init.zeros_(self.groups.head.bias)
         self.vocabulary_size = vocabulary_size
+
+    @torch.no_grad()
+    def begin_with(self, nats: Tensor) -> None:
+        """As Head's, for the first group's pieces and for each other group as a whole; the pieces
+        inside of those have no bias, and begin alike."""
+        ends = self.groups.cutoffs
+        groups = [torch.logsumexp(-nats[start:stop], 0) for start, stop in pairwise(ends)]
+        self.groups.head.bias.copy_(torch.cat([-nats[: ends[0]], torch.stack(groups)]))
 
     def forward(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Hidden (..., E), targets (...) -> the sum of -log p(target), a scalar in float32.

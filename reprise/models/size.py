@@ -71,7 +71,9 @@ def _head_weights(params: ModelParams, vocabulary_size: int) -> int:
 
 def _vectors(params: ModelParams, vocabulary_size: int) -> int:
     """Numbers in biases and norms."""
-    head = 0 if params.adaptive_cutoffs else vocabulary_size
+    head = vocabulary_size
+    if params.adaptive_cutoffs:  # the first group alone has biases
+        head = params.adaptive_cutoffs[0] + len(params.adaptive_cutoffs)
     projection = params.embedding_size if _projected(params) else 0
     return _body_vectors(params) + head + projection
 
