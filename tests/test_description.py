@@ -41,6 +41,8 @@ def test_shown_settings_are_those_that_have_a_part_in_the_result() -> None:
     assert shown["evaluate.prompts"].startswith('["", "Return the ')
     assert not [name for name in shown if name.startswith(("run.", "clean.repetition.", "encode."))]
     assert len(shown) < 90 < len(flat(changed(), "."))
+    adaptive = shown_params(changed(model={"adaptive_cutoffs": [10], "tie_weights": False}))
+    assert adaptive["model.initial_head_bias"] == shown["model.initial_head_bias"] == "unigram"
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,12 @@ def test_a_run_begins_with_how_frequent_each_piece_is_in_train(encoded: Path) ->
         counts[int(piece)] += 1
     expected = (counts + 1).double().log() - math.log(train.tokens + len(counts))
     torch.testing.assert_close(found["unigram"], expected.float())
+    adaptive = model_params(
+        initial_head_bias="unigram", adaptive_cutoffs=[5, 10], tie_weights=False
+    )
+    run = TrainingRun.prepare(train_params(sequence_length=16), adaptive, encoded)
+    said = run.training.model.head.logits(torch.zeros(1, 16))[0]
+    torch.testing.assert_close(said[:5], expected[:5].float())
 
 
 @pytest.mark.parametrize("stop", [3, 5])

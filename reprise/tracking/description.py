@@ -47,7 +47,6 @@ CONDITIONS: tuple[tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], bool
         lambda model: model["architecture"] in RECURRENT,
     ),
     ("model", ("adaptive_cutoffs",), lambda model: bool(model["adaptive_cutoffs"])),
-    ("model", ("initial_head_bias",), lambda model: not model["adaptive_cutoffs"]),
     ("train", ("muon_",), lambda train: train["optimizer"] == "muon"),
     ("train", ("momentum",), lambda train: train["optimizer"] in ("sgd", "muon")),
     ("train", ("beta",), lambda train: train["optimizer"] in ("adam", "adamw", "muon")),
