@@ -24,7 +24,6 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
-from reprise.cli import TURNS_BEFORE_SLEEP
 from reprise.params.loading import load_section
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
@@ -126,11 +125,7 @@ def measured_apart(whose: str, options: argparse.Namespace) -> dict[str, float]:
             yaml.dump(settings, file)
         command = [sys.executable, __file__, "--worker", whose, name, "--params", str(params)]
         command += ["--encoded", str(options.encoded)]
-        environment = {
-            "GOMP_SPINCOUNT": TURNS_BEFORE_SLEEP,  # as every command of ours has it
-            **os.environ,
-            "DVC_ROOT": name,
-        }
+        environment = {**os.environ, "DVC_ROOT": name}
         environment.pop("MLFLOW_TRACKING_URI", None)
         output = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, env=environment

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,14 +10,10 @@ from typing import Any, NoReturn, ParamSpec
 
 import click
 
+from reprise.cores import choose_turns
 from reprise.errors import PipelineError
 
 P = ParamSpec("P")
-
-# Threads that wait for each other look this often, then sleep. With OpenMP's own choice two
-# trainings on the same cores each fall to a quarter of their lone speed, with this to a half
-# (docs/benchmarks.md). It is read when torch is loaded, which is later.
-TURNS_BEFORE_SLEEP = "1000"
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +40,7 @@ def command(function: Callable[P, None]) -> click.Command:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         set_up_logging()
-        os.environ.setdefault("GOMP_SPINCOUNT", TURNS_BEFORE_SLEEP)
+        choose_turns()
         try:
             function(*args, **kwargs)
         except PipelineError as error:

@@ -12,6 +12,7 @@ from joblib import cpu_count
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
+from reprise.cores import share_cores
 from reprise.distribution import joined_fabric
 from reprise.errors import PipelineError
 from reprise.launching import ALONE, Processes
@@ -61,7 +62,7 @@ def fabric_for(
     """Fabric in this process, with `machine`'s precision and threads, and if wanted kernels that
     repeat (on a CPU all do)."""
     keep_freed_memory()
-    torch.set_num_threads(max(1, machine.threads // processes.devices))
+    _use_threads(max(1, machine.threads // processes.devices))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
     if machine.device == "cuda" and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -88,9 +89,14 @@ def has_compiler() -> bool:
 
 def scoring_device(trained_on: str, threads: int) -> torch.device:
     """Where figures are computed: where training was, else the CPU; in full float32."""
-    torch.set_num_threads(threads)
+    _use_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # its recurrent kernels would round to TF32
     return torch.device(trained_on if trained_on in _present() else "cpu")
+
+
+def _use_threads(count: int) -> None:
+    torch.set_num_threads(count)
+    share_cores(count)
 
 
 def _present() -> list[str]:

@@ -1,9 +1,7 @@
 """What all commands share."""
 
 import logging
-import os
 
-import click
 import pytest
 from click.testing import CliRunner
 
@@ -45,18 +43,3 @@ def test_a_stage_closes_with_what_went_in_and_out(
     with caplog.at_level(logging.INFO):
         report.close(read="3 documents", wrote="2 documents", dropped="1 empty")
     assert caplog.messages == ["clean: in 3 documents; out 2 documents; dropped 1 empty; 2.0 s"]
-
-
-@pytest.mark.parametrize(("before", "after"), [(None, "1000"), ("7", "7")])
-def test_waiting_threads_go_to_sleep_soon_unless_somebody_chose_otherwise(
-    monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
-) -> None:
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    if before:
-        monkeypatch.setenv("GOMP_SPINCOUNT", before)
-
-    @command
-    def main() -> None:
-        click.echo(os.environ["GOMP_SPINCOUNT"])
-
-    assert CliRunner().invoke(main).stdout == f"{after}\n"

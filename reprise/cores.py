@@ -1,0 +1,149 @@
+"""Threads that wait for each other: wide awake on cores of our own, soon asleep on shared ones.
+
+A waiting thread of OpenMP looks for some milliseconds whether it may go on, and only then sleeps:
+the fastest way where it has a core to itself, and the slowest where it takes that core from the
+very thread that it waits for. GNU's OpenMP, which torch's packages for Linux carry, looks just a
+hundred times once a process has more OpenMP threads than there are cores (`do_spin` in libgomp's
+config/linux/wait.h). So a thread here reads how long this process stood in line for a core, and
+while that is long keeps as many more OpenMP threads, all asleep, as tip that balance.
+"""
+
+import ctypes
+import logging
+import os
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+TASKS = Path("/proc/self/task")
+LOOK_SECONDS = 0.25
+# Seconds in line by second of the clock, of all threads together. Measured with two threads on
+# two cores: 0.01 with the cores to itself, beside another program 0.7 to 1, and then 0.6 where
+# waiting threads sleep soon.
+SHARED_FROM = 0.2
+ALONE_BELOW = 0.1
+LOOKS_BEFORE_ALONE = 8
+# Where standing in line is not told, waiting threads look this often, always: two trainings on
+# the same cores keep about half of their speed each, and one alone loses a tenth.
+TURNS_WHERE_NOT_TOLD = "1000"
+WATCH = "cores"  # the name of the thread
+_CHOSEN_BY = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+log = logging.getLogger(__name__)
+_watching = threading.Lock()
+
+
+def choose_turns() -> None:
+    """For this process and those that it starts, before torch is loaded; what a person chose in
+    the environment stays."""
+    if not _tells_waiting() and not _chosen():
+        os.environ["GOMP_SPINCOUNT"] = TURNS_WHERE_NOT_TOLD
+
+
+def share_cores(threads: int) -> None:
+    """From now on: `threads` of this process work together, and may not be alone on their cores.
+
+    Does nothing where there is nothing to be done: one thread, another OpenMP, a choice made in
+    the environment, a system that does not tell how long threads stand in line.
+    """
+    if threads < 2 or _chosen() or not _tells_waiting():
+        return
+    openmp = _openmp()
+    if openmp is None or not _watching.acquire(blocking=False):
+        return
+    more = max(2, len(os.sched_getaffinity(0)) - threads + 2)
+    threading.Thread(target=_watch, args=(openmp, more), name=WATCH, daemon=True).start()
+
+
+class Line:
+    """Says from the seconds in line whether somebody else wants these cores."""
+
+    def __init__(self) -> None:
+        self.shared = False
+        self._calm = 0
+
+    def look(self, waited: float, seconds: float) -> bool:
+        """`waited`: seconds in line, of all threads, within these `seconds`."""
+        share = waited / seconds
+        self._calm = 0 if share >= ALONE_BELOW else self._calm + 1
+        if self.shared:
+            self.shared = self._calm < LOOKS_BEFORE_ALONE
+        else:
+            self.shared = share >= SHARED_FROM
+        return self.shared
+
+
+class IdleThreads:
+    """More threads of OpenMP in this process, which do nothing but be there."""
+
+    def __init__(self, openmp: ctypes.CDLL, count: int) -> None:
+        self._openmp, self._count = openmp, count
+        self._leave = threading.Event()
+        self._thread = threading.Thread(target=self._stay, daemon=True)
+        self._thread.start()
+
+    def _stay(self) -> None:
+        # A team belongs to the thread that made it and ends with it; each of it frees nothing.
+        nothing = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)
+        self._openmp.GOMP_parallel(nothing, None, ctypes.c_uint(self._count), ctypes.c_uint(0))
+        self._leave.wait()
+
+    def go(self) -> None:
+        self._leave.set()
+        self._thread.join()
+
+
+def _watch(openmp: ctypes.CDLL, more: int) -> None:
+    line, idle = Line(), None
+    before, then = _waited(), time.monotonic()
+    while True:
+        time.sleep(LOOK_SECONDS)
+        waited, now = _waited(), time.monotonic()
+        # A thread that is new has stood in line since it began, one that ended does not count.
+        longer = sum(nanoseconds - before.get(task, 0) for task, nanoseconds in waited.items())
+        shared = line.look(longer / 1e9, now - then)
+        before, then = waited, now
+        if shared and idle is None:
+            idle = IdleThreads(openmp, more)
+            log.debug("others want these cores: waiting threads sleep soon")
+        elif idle is not None and not shared:
+            idle.go()
+            idle = None
+            log.debug("the cores are ours: waiting threads stay awake")
+
+
+def _waited() -> dict[str, int]:
+    """Nanoseconds that each thread of this process was ready to run and had no core."""
+    waited = {}
+    for task in TASKS.iterdir():
+        try:
+            waited[task.name] = int((task / "schedstat").read_bytes().split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return waited
+
+
+def _tells_waiting() -> bool:
+    """Kernels without these statistics have no such file, or zeros in it."""
+    try:
+        return int((TASKS.parent / "schedstat").read_bytes().split()[2]) > 0
+    except OSError:
+        return False
+
+
+def _chosen() -> bool:
+    return any(name in os.environ for name in _CHOSEN_BY)
+
+
+def _openmp() -> ctypes.CDLL | None:
+    """The GNU OpenMP that torch has loaded; None where it uses another one."""
+    torch = find_spec("torch")
+    assert torch is not None
+    beside = (Path(str(torch.origin)).parent / "lib").glob("libgomp*.so*")
+    for name in (*map(str, sorted(beside)), "libgomp.so.1"):
+        try:
+            return ctypes.CDLL(name, mode=os.RTLD_NOW | os.RTLD_NOLOAD)
+        except OSError:
+            continue  # not there, or not loaded
+    return None
