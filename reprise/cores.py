@@ -18,12 +18,11 @@ from pathlib import Path
 
 TASKS = Path("/proc/self/task")
 LOOK_SECONDS = 0.25
-# Seconds in line by second of the clock, of all threads together. Measured with two threads on
-# two cores: 0.01 with the cores to itself, beside another program 0.7 to 1, and then 0.6 where
-# waiting threads sleep soon.
-SHARED_FROM = 0.2
-ALONE_BELOW = 0.1
-LOOKS_BEFORE_ALONE = 8
+# Seconds in line by second of the clock, of the thread with the most, since all wait for it.
+# Measured with two threads on two cores: under 0.01 with the cores to itself, beside another
+# program 0.4 to 0.6, and 0.3 where waiting threads sleep soon.
+SHARED_FROM, LOOKS_BEFORE_SHARED = 0.1, 2
+ALONE_BELOW, LOOKS_BEFORE_ALONE = 0.05, 8
 # Where standing in line is not told, waiting threads look this often, always: two trainings on
 # the same cores keep about half of their speed each, and one alone loses a tenth.
 TURNS_WHERE_NOT_TOLD = "1000"
@@ -57,20 +56,18 @@ def share_cores(threads: int) -> None:
 
 
 class Line:
-    """Says from the seconds in line whether somebody else wants these cores."""
+    """Says from the time in line whether somebody else wants these cores."""
 
     def __init__(self) -> None:
         self.shared = False
-        self._calm = 0
+        self._looks = 0  # in a row that speak against it
 
-    def look(self, waited: float, seconds: float) -> bool:
-        """`waited`: seconds in line, of all threads, within these `seconds`."""
-        share = waited / seconds
-        self._calm = 0 if share >= ALONE_BELOW else self._calm + 1
-        if self.shared:
-            self.shared = self._calm < LOOKS_BEFORE_ALONE
-        else:
-            self.shared = share >= SHARED_FROM
+    def look(self, share: float) -> bool:
+        """`share`: of the time since the last look, in line."""
+        against = share < ALONE_BELOW if self.shared else share >= SHARED_FROM
+        self._looks = self._looks + 1 if against else 0
+        if self._looks == (LOOKS_BEFORE_ALONE if self.shared else LOOKS_BEFORE_SHARED):
+            self.shared, self._looks = not self.shared, 0
         return self.shared
 
 
@@ -100,9 +97,8 @@ def _watch(openmp: ctypes.CDLL, more: int) -> None:
     while True:
         time.sleep(LOOK_SECONDS)
         waited, now = _waited(), time.monotonic()
-        # A thread that is new has stood in line since it began, one that ended does not count.
-        longer = sum(nanoseconds - before.get(task, 0) for task, nanoseconds in waited.items())
-        shared = line.look(longer / 1e9, now - then)
+        longest = max(waited[task] - before[task] for task in waited.keys() & before.keys())
+        shared = line.look(longest / 1e9 / (now - then))
         before, then = waited, now
         if shared and idle is None:
             idle = IdleThreads(openmp, more)
