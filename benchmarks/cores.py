@@ -53,8 +53,10 @@ def main() -> None:
             alone = statistics.mean(together(1, environment, options))
             of_two = statistics.mean(together(2, environment, options))
             with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-                beside = statistics.mean(together(1, environment, options))
-                busy.kill()
+                try:
+                    beside = statistics.mean(together(1, environment, options))
+                finally:
+                    busy.kill()
             found[way].append([alone, of_two, beside])
     report(found)
 
@@ -70,8 +72,8 @@ def together(count: int, environment: dict[str, str], options: argparse.Namespac
             root = stack.enter_context(tempfile.TemporaryDirectory(prefix="reprise-"))
             variables = {**os.environ, **environment, "DVC_ROOT": root}  # for its checkpoints
             workers.append(subprocess.Popen(command, env=variables, **pipes))
-        for worker in workers:
-            worker.stdout.readline()
+        if not all(worker.stdout.readline() for worker in workers):
+            sys.exit("a training has failed, as it says above")
         for worker in workers:
             worker.stdin.write("go\n")
             worker.stdin.flush()
