@@ -9,6 +9,7 @@ from reprise.errors import PipelineError
 from reprise.models import build_model, head
 from reprise.models.adaptive_head import AdaptiveHead
 from reprise.models.head import Head
+from reprise.models.transposing import transposed, turn_product
 
 V, E = 50, 32  # the groups get 32, 8 and 2 numbers
 
@@ -44,6 +45,46 @@ def test_the_plain_head_is_torchs_cross_entropy(
     of = (hidden, ours.weight, ours.bias)
     for mine, theirs in zip(gradients(3 * found, *of), gradients(3 * expected, *of), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("with_amx", [False, True])
+@pytest.mark.parametrize("at_once", [V * 3, 10**6])
+def test_the_plain_head_in_bfloat16_gives_the_gradients_of_float32(
+    at_once: int, with_amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: with_amx)
+    torch.manual_seed(1)
+    ours = Head(V, E)
+    hidden, targets = inputs()
+    of = (hidden, ours.weight, ours.bias)
+    expected = gradients(ours(hidden, targets), *of)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(ours(hidden, targets), *of)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.is_contiguous()
+        assert (mine - theirs).norm() < 0.01 * theirs.norm()
+
+
+def test_only_a_tall_product_in_bfloat16_on_amx_units_is_turned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    tall = torch.empty(V, E, dtype=torch.bfloat16)
+    assert turn_product(tall)
+    assert not turn_product(tall.t())
+    assert not turn_product(tall.float())
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    assert not turn_product(tall)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (63, 5), (64, 64), (130, 257)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_transposed(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    matrix = torch.randn(shape).to(dtype)
+    found = transposed(matrix)
+    assert found.is_contiguous()
+    assert torch.equal(found, matrix.t())
 
 
 @pytest.mark.parametrize("soft_cap", [0.0, 15.0])

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from reprise.models.transposing import transposed, turn_product
+
 # Numbers, 64 MB in float32. With fewer the weights' gradient is a sum of more products, each of few
 # rows and slow.
 LOGITS_AT_ONCE = 16_000_000
@@ -106,7 +108,9 @@ class _SummedCrossEntropy(torch.autograd.Function):
             buffer = hidden_low.new_empty(rows, len(bias))
             if needs_gradient:
                 hidden_gradient = torch.empty_like(hidden_low)
-                weight_gradient = torch.empty_like(weight, dtype=torch.float32)
+                turned = turn_product(weight_low)
+                shape = weight.shape[::-1] if turned else weight.shape
+                products = torch.empty(shape, device=weight.device, dtype=torch.float32)
                 bias_gradient = torch.zeros_like(bias, dtype=torch.float32)
             few = rows_in_cache(len(bias)) if hidden.is_cpu else rows
             for start in range(0, len(hidden), rows):
@@ -135,14 +139,16 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 if not needs_gradient:
                     continue
                 torch.mm(low, weight_low, out=hidden_gradient[piece])
+                left, right = (seen, low) if turned else (low, seen)
                 if dtype == torch.float32:
                     beta = 1.0 if start else 0.0  # at first what is there counts nothing
-                    weight_gradient.addmm_(low.t(), seen, beta=beta)
+                    products.addmm_(left.t(), right, beta=beta)
                 elif start:
-                    weight_gradient += low.t() @ seen
+                    products += left.t() @ right
                 else:
-                    weight_gradient.copy_(low.t() @ seen)
+                    products.copy_(left.t() @ right)
         if needs_gradient:
+            weight_gradient = transposed(products) if turned else products
             ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
         return total
 
