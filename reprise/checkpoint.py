@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MAGIC = b"REPRISE1"
 NAME = re.compile(r"step-(\d{9})\.checkpoint")
+UNFINISHED = ".step-*.checkpoint"  # as `replacing` names what it writes to
 
 
 class CheckpointFolder:
@@ -41,7 +42,10 @@ class CheckpointFolder:
         return cls(main_checkout() / ".checkpoints" / run_key, keep, every)
 
     def lock(self) -> FileLock:
-        """Held by the one process that trains this key; another waits, then finds it done."""
+        """Held by the one process that trains this key; another waits, then finds it done.
+
+        What a killed process was writing is removed.
+        """
         lock = FileLock(self.folder / "lock")
         try:
             with readable_write_errors(self.folder):
@@ -50,6 +54,9 @@ class CheckpointFolder:
         except Timeout:
             log.info("%s: another process trains this very run; waiting for it", self.folder)
             lock.acquire()
+        for path in self.folder.glob(UNFINISHED):
+            with suppress(OSError):
+                path.unlink()
         return lock
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
@@ -73,7 +80,8 @@ class CheckpointFolder:
                 state, fault = None, f"cannot be read: {error.strerror}"
             if state is not None:
                 return state
-            log.warning("%s: %s; going back to the one before", path, fault)
+            before = "going back to the one before" if step != self._steps()[0] else "none is left"
+            log.warning("%s: %s; %s", path, fault, before)
             with suppress(OSError):  # what cannot be removed is passed over again
                 path.unlink()
         return None

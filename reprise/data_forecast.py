@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reprise.catalog import FilesEntry, find_entry, is_named
 from reprise.encoding import id_dtype
+from reprise.errors import PipelineError
 from reprise.files import read_json
 from reprise.forecast import Forecast
 from reprise.formats import is_archive
@@ -60,6 +62,15 @@ def known_sizes(params: DownloadParams, catalog: Path, metrics: Path) -> DataSiz
         for stage in ("download", "clean", "tokenize", "encode")
         if (path := metrics / f"{stage}.json").is_file()
     }
+    try:
+        return _sizes(params, catalog, counted)
+    except (AttributeError, KeyError, TypeError):
+        raise PipelineError(
+            f"{metrics}: a file there is not what its stage writes; run `dvc repro`, or remove it"
+        ) from None
+
+
+def _sizes(params: DownloadParams, catalog: Path, counted: Mapping[str, Any]) -> DataSizes:
     ours = {params.corpus, Path(params.corpus).expanduser().resolve().name}
     if counted.get("download", {}).get("corpus") not in ours:
         published, unpacked = _published_bytes(params.corpus, catalog)

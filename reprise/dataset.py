@@ -29,6 +29,8 @@ from reprise.params.train import TrainParams
 Ids = npt.NDArray[np.integer]
 NO_TARGET = -1
 SHORTEST_SEGMENT = 5  # tokens
+LARGEST_VOCABULARY = 2**31  # pieces
+CHECKED_AT_ONCE = 1 << 20  # tokens
 
 
 def vocabulary_in(encoded: Path) -> dict[str, int]:
@@ -38,6 +40,12 @@ def vocabulary_in(encoded: Path) -> dict[str, int]:
     for name in ("vocabulary_size", "boundary"):
         if not isinstance(found, dict) or not isinstance(found.get(name), int):
             raise PipelineError(f"{path}: {name} is missing; run `dvc repro -f encode`")
+    size, boundary = found["vocabulary_size"], found["boundary"]
+    if not 0 <= boundary < size <= LARGEST_VOCABULARY:
+        raise PipelineError(
+            f"{path}: vocabulary_size is {size} and boundary {boundary}; allowed: a size up to "
+            f"{LARGEST_VOCABULARY}, a boundary from 0 below it; run `dvc repro -f encode`"
+        )
     return dict(found)
 
 
@@ -54,10 +62,16 @@ class EncodedSplit:
         try:
             ids = np.load(ids_path, mmap_mode="r")
             tokens = pq.read_table(documents_path, columns=["tokens"])["tokens"].to_numpy()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
+            reason = str(error).partition("\n")[0]
             raise PipelineError(
-                f"{ids_path}: cannot be read: {error}; run `dvc repro -f encode`"
+                f"{ids_path}: cannot be read: {reason}; run `dvc repro -f encode`"
             ) from None
+        if ids.ndim != 1 or ids.dtype.kind != "u":
+            raise PipelineError(
+                f"{ids_path}: found an array of {ids.dtype} with {ids.ndim} dimensions; expected: "
+                "whole numbers from 0, in one; run `dvc repro -f encode`"
+            )
         offsets = np.concatenate([[0], np.cumsum(tokens)]).astype(np.int64)
         if offsets[-1] != len(ids):
             raise PipelineError(
@@ -71,6 +85,18 @@ class EncodedSplit:
         """The split as the encode stage left it in `folder`."""
         boundary = vocabulary_in(folder)["boundary"]
         return cls.open(folder / f"{split}.npy", folder / f"{split}.parquet", boundary)
+
+    def check_ids(self, name: str, vocabulary_size: int) -> None:
+        """PipelineError where there are none, or some beyond the vocabulary."""
+        if not self.tokens:
+            raise PipelineError(f"the {name} split has no tokens; take more text")
+        for start in range(0, self.tokens, CHECKED_AT_ONCE):
+            largest = int(self.ids[start : start + CHECKED_AT_ONCE].max())
+            if largest >= vocabulary_size:
+                raise PipelineError(
+                    f"the {name} split has id {largest}, but the vocabulary only "
+                    f"{vocabulary_size} pieces; run `dvc repro -f encode`"
+                )
 
     @property
     def documents(self) -> int:
@@ -165,7 +191,7 @@ class StreamBatches:
         *,
         variable_length: bool = False,
     ) -> None:
-        check_sizes(split, batch_size, sequence_length)
+        check_sizes(split.tokens, batch_size, sequence_length)
         self.split, self.seed, self.batch_size = split, seed, batch_size
         self.sequence_length, self.variable_length = sequence_length, variable_length
         self.stream_length = -(-split.tokens // batch_size)
@@ -221,7 +247,7 @@ class WindowBatches:
     """Windows of T tokens in shuffled order, B at a time; an epoch's last batch has the rest."""
 
     def __init__(self, split: EncodedSplit, batch_size: int, sequence_length: int, seed: int):
-        check_sizes(split, batch_size, sequence_length)
+        check_sizes(split.tokens, batch_size, sequence_length)
         self.split, self.seed = split, seed
         self.batch_size, self.sequence_length = batch_size, sequence_length
         self.windows = -(-split.tokens // sequence_length)
@@ -253,10 +279,11 @@ def batches_for(params: TrainParams, split: EncodedSplit, *, recurrent: bool) ->
     return WindowBatches(*sizes)
 
 
-def check_sizes(split: EncodedSplit, batch_size: int, sequence_length: int) -> None:
+def check_sizes(tokens: int, batch_size: int, sequence_length: int) -> None:
+    """PipelineError where the `tokens` of train are fewer than what a step wants of them."""
     for name, value in (("batch_size", batch_size), ("sequence_length", sequence_length)):
-        if value > split.tokens:
+        if value > tokens:
             raise PipelineError(
-                f"train.{name}: found {value}, but the train split has {split.tokens} tokens; "
-                f"allowed: 1 to {split.tokens}, or take more text"
+                f"train.{name}: found {value}, but the train split has {tokens} tokens; "
+                f"allowed: 1 to {tokens}, or take more text"
             )

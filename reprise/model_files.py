@@ -1,5 +1,7 @@
 """The trained model on disk: weights in safetensors, everything else in JSON beside them."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,15 @@ from reprise.cut_tensors import cut_like, whole
 from reprise.errors import PipelineError
 from reprise.files import read_json, replacing, write_json
 from reprise.models import LanguageModel, build_model
+from reprise.params.loading import section_faults
 from reprise.params.model import ModelParams
 
 Weights = dict[str, Tensor]
+
+NEEDED = (  # of model.json, to score the model and to publish it
+    *(("run_key",), ("vocabulary_size",), ("boundary",), ("settings", "model")),
+    *(("settings", "train", "sequence_length"), ("machine", "device"), ("machine", "threads")),
+)
 
 
 def weights_of(model: LanguageModel) -> Weights:
@@ -37,13 +45,38 @@ def set_weights(model: LanguageModel, weights: Weights) -> None:
 
 def save_model(weights_path: Path, settings_path: Path, weights: Weights, settings: Any) -> None:
     with replacing(weights_path) as scratch:
-        save_file(weights, scratch)
+        try:
+            save_file(weights, scratch)
+        except SafetensorError as error:
+            raise _system_error(error) from error
     write_json(settings_path, settings)
+
+
+def _system_error(error: SafetensorError) -> Exception:
+    """The OSError that it tells of by its text alone."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """model.json; PipelineError where it lacks what scoring needs of it."""
+    found = read_json(path)
+    try:
+        for names in NEEDED:
+            place = found
+            for name in names:
+                place = place[name]
+        faults = section_faults(f"{path}: model", ModelParams, found["settings"]["model"])[:1]
+    except (KeyError, TypeError, IndexError):
+        faults = [f"{path}: {'.'.join(names)} is missing"]
+    if faults:
+        raise PipelineError(f"{faults[0]}; run `dvc repro -f train`")
+    return dict(found)
 
 
 def load_model(weights_path: Path, settings_path: Path) -> tuple[LanguageModel, dict[str, Any]]:
     """The network with its weights, on the CPU and ready to score, and what model.json says."""
-    settings: dict[str, Any] = read_json(settings_path)
+    settings = read_settings(settings_path)
     try:
         weights = load_file(weights_path)
     except (OSError, SafetensorError) as error:

@@ -5,11 +5,12 @@ allows; a step of the real batch takes as much longer as it has more rows.
 """
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from reprise.data_forecast import DataSizes
-from reprise.dataset import EncodedSplit, batches_for
+from reprise.dataset import EncodedSplit, batches_for, check_sizes
 from reprise.errors import PipelineError
 from reprise.evaluation import Scoring, score_split
 from reprise.forecast import Forecast
@@ -40,6 +41,10 @@ def training_forecasts(
     sizes: DataSizes,
 ) -> tuple[list[Forecast], list[str]]:
     """train and evaluate, and a line for each reason why they cannot be run."""
+    misfits = _misfits(model, train, evaluate, sizes)
+    if misfits:
+        none = Forecast("train", None, None, None, note="cannot be run so")
+        return [none, Forecast("evaluate", None, None, None, note="not without train")], misfits
     memory = step_memory(model, pieces, train, machine)
     parameters = parameter_count(model, pieces)
     refusals = []
@@ -80,6 +85,28 @@ def training_forecasts(
         forecast,
         _evaluate(model, train, evaluate, pieces, parameters, sizes, scoring),
     ], refusals
+
+
+def _misfits(
+    model: ModelParams, train: TrainParams, evaluate: EvaluateParams, sizes: DataSizes
+) -> list[str]:
+    """A line for each setting that the network or the text is too small for."""
+    checks: list[Callable[[], None]] = [
+        lambda: model.check_window("train.sequence_length", train.sequence_length),
+        lambda: model.check_window(
+            "evaluate.window", evaluate.window_and_stride(train.sequence_length)[0]
+        ),
+    ]
+    if sizes.tokens:
+        tokens = sizes.tokens["train"]
+        checks.append(lambda: check_sizes(tokens, train.batch_size, train.sequence_length))
+    found: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except PipelineError as error:
+            found += error.lines
+    return found
 
 
 def _evaluate(
@@ -154,7 +181,9 @@ def seconds_per_scored_token(
     """In full float32 without gradients; `of_trained` seconds were needed to train on a token."""
     expected = of_trained * (2 if machine.precision == "bf16" else 1) * FORWARD_SHARE
     tokens = int(SECONDS_FOR_TIMING / 6 / expected)
-    tokens = max(scoring.window, min(tokens, scoring.batch_tokens))
+    tokens = max(1, min(tokens, scoring.batch_tokens))
+    if not model_params.recurrent:
+        tokens = max(scoring.window, tokens)
     model = build_model(model_params, pieces)
     device = scoring_device(machine.device, machine.threads)
     split = _random_split(tokens, scoring.window, pieces)

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from reprise.checkpoint import CheckpointFolder
-from reprise.dataset import Batches, EncodedSplit, batches_for, vocabulary_in
+from reprise.dataset import Batches, EncodedSplit, batches_for, check_sizes, vocabulary_in
 from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
@@ -41,7 +41,7 @@ class TrainingRun:
 
     key: str
     settings: dict[str, Any]  # what model.json says
-    processes: list[dict[str, Any]]  # and the step `from_step` that they went on after
+    processes: list[dict[str, Any]]  # their rows at once, and the step that they went on after
     training: Training
     batches: Batches
     checkpoints: CheckpointFolder
@@ -57,7 +57,10 @@ class TrainingRun:
         processes = Processes.of(params)
         fabric = fabric_for(machine, processes, deterministic=params.deterministic)
         vocabulary_size = vocabulary_in(encoded)["vocabulary_size"]
-        split = EncodedSplit.open_in(encoded, "train")
+        split, valid = (EncodedSplit.open_in(encoded, name) for name in ("train", "valid"))
+        for name, each in (("train", split), ("valid", valid)):
+            each.check_ids(name, vocabulary_size)
+        check_sizes(split.tokens, params.batch_size, params.sequence_length)
         inputs = input_hashes(**input_paths(encoded))
         chosen = {"model": model_params.model_dump(), "train": params.model_dump()}
         memory = step_memory(model_params, vocabulary_size, params, machine)
@@ -85,14 +88,12 @@ class TrainingRun:
         run = cls(
             key=key,
             settings=settings,
-            processes=[{"from_step": 0, **processes.as_dict()}],
+            processes=[{"from_step": 0, **processes.as_dict(), "micro_batch_size": rows}],
             training=Training(fabric, model, params, rows),
             batches=batches_for(params, split, recurrent=model.recurrent),
             checkpoints=checkpoints,
             lock=checkpoints.lock() if fabric.is_global_zero else None,
-            reckoning=Reckoning(
-                memory, rows, params, EncodedSplit.open_in(encoded, "valid").tokens
-            ),
+            reckoning=Reckoning(memory, rows, params, valid.tokens),
         )
         if machine.compiled:
             model.body.compile()  # in place: weights keep their names
@@ -136,19 +137,21 @@ class TrainingRun:
             best += f"; not better {training.poor_validations} times: training ends here"
         log.info("step %d: valid %.4f nats/token, %s", training.step, valid_nats, best)
 
-    def save(self) -> None:
-        """A checkpoint; not of weights that are no longer finite, which the next step will tell."""
+    def save(self) -> bool:
+        """A checkpoint, and whether there is one; none of weights that are no longer finite, which
+        the next step will tell."""
         if self.fault:
-            return
+            return False
         try:
             state = self.training.state() | {"processes": self.processes}
         except NotFiniteError:
             if self.training.params.not_finite != "roll_back" or self.training.finished:
                 raise
-            return
+            return False
         if self.is_first:
             self.checkpoints.save(self.training.step, state)
             self.reckoning.checkpoints = max(self.reckoning.checkpoints, self.checkpoints.bytes())
+        return True
 
     @property
     def is_first(self) -> bool:
@@ -203,12 +206,18 @@ class TrainingRun:
     def _newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:
         """The newest checkpoint, read by the first process for all; None where it begins anew."""
         state = self.checkpoints.newest(scheduled=scheduled) if self.is_first else None
-        if state and state["finished"] and self._is_recorded():
-            log.info("run %s is recorded in %s already: training anew to compare", self.key, LOCK)
-            write_json(self._delivery, {**(self._delivered() or {}), "repeating": True})
+        if state and state["finished"] and (why := self._why_again(state)):
+            log.info("run %s %s: training anew to compare", self.key, why)
             self.checkpoints.clear()
+            write_json(self._delivery, {**(self._delivered() or {}), "repeating": True})
             state = None
         return self.training.fabric.broadcast(state)
+
+    def _why_again(self, finished: dict[str, Any]) -> str | None:
+        """Why a finished run is trained again; None where it was not delivered yet."""
+        if _others(finished["processes"][-1], self.processes[-1]):
+            return "was finished by other processes, or with other rows at once"
+        return f"is recorded in {LOCK} already" if self._is_recorded() else None
 
     def _resume(self) -> None:
         state = self._newest()
@@ -216,7 +225,7 @@ class TrainingRun:
             return
         self.training.restore(state)
         (now,), self.processes = self.processes, state["processes"]
-        if now | {"from_step": 0} != self.processes[-1] | {"from_step": 0}:
+        if _others(now, self.processes[-1]):
             self.processes.append(now | {"from_step": self.training.step})
         log.info("going on after step %d of %d", self.training.step, self.training.params.max_steps)
 
@@ -255,6 +264,11 @@ class TrainingRun:
                 answer += ", by other processes"
             log.info("run %s was run before: %s", self.key, answer)
         write_json(self._delivery, delivery)
+
+
+def _others(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether these two entries of `processes` differ in more than where they begin."""
+    return one | {"from_step": 0} != other | {"from_step": 0}
 
 
 def input_paths(encoded: Path) -> dict[str, Path]:

@@ -44,6 +44,7 @@ def main(
         write_quantiles,
     )
     from reprise.dataset import EncodedSplit, vocabulary_in
+    from reprise.errors import PipelineError
     from reprise.evaluation import Scoring
     from reprise.files import write_json, write_text
     from reprise.machine import scoring_device
@@ -58,10 +59,13 @@ def main(
 
     report = StageReport("evaluate")
     params = load_section(params_path, EvaluateParams)
+    if not log.is_file():
+        raise PipelineError(f"{log}: not there; run `dvc repro -f train`")
     network, settings = load_model(model / "model.safetensors", model / "model.json")
     vocabulary_size = vocabulary_in(encoded)["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
     check_vocabulary(train, vocabulary_size, settings)
+    train.check_ids("train", vocabulary_size)
     learned = settings["settings"]
     window, stride = params.window_and_stride(learned["train"]["sequence_length"])
     ModelParams.model_validate(learned["model"]).check_window("evaluate.window", window)

@@ -103,15 +103,17 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
                 tracker.log_metrics(figures, step.number)
                 events.log(figures, step.number)
             reason = first_reason(training.fabric, stop.reason())
+            saved = False
             if step.number % params.steps_per_checkpoint == 0 or training.finished or reason:
                 throughput.rest()
-                run.save()
+                saved = run.save()
             note = f"{step.nats / step.tokens:.3f} nats/token"
             bar.advance(note=f"{note}, {pace}" if pace else note)
             if reason and not training.finished:
                 raise Interrupted(
                     f"stopped by {reason} after step {step.number} of {params.max_steps}; "
-                    "saved; the same command goes on from here"
+                    f"{'saved' if saved else 'its weights are not sound'}; the same command goes "
+                    f"on from {'here' if saved else 'the checkpoint before'}"
                 )
         run.deliver(model, metrics, log)
         if run.is_first:

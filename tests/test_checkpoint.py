@@ -132,3 +132,25 @@ def test_nothing_but_tensors_and_plain_values_is_loaded(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "c", {"path": Path("x")})
     with pytest.raises(Exception, match="Weights only load failed"):
         read_checkpoint(tmp_path / "c")
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    folder.save(1, state(1))
+    (tmp_path / ".step-000000007.unfinished.checkpoint").write_bytes(b"half")
+    folder.lock().release()
+    assert not list(tmp_path.glob(".step*"))
+    assert (tmp_path / "step-000000001.checkpoint").exists()
+
+
+def test_when_the_last_checkpoint_is_broken_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    for step in (1, 2):
+        folder.save(step, state(step)).write_bytes(b"")
+    assert folder.newest() is None
+    assert [message.rpartition("; ")[2] for message in caplog.messages] == [
+        "going back to the one before",
+        "none is left",
+    ]

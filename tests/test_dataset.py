@@ -8,8 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reprise.dataset import SHORTEST_SEGMENT, Batches, EncodedSplit, StreamBatches, WindowBatches
+from reprise.dataset import (
+    SHORTEST_SEGMENT,
+    Batches,
+    EncodedSplit,
+    StreamBatches,
+    WindowBatches,
+    vocabulary_in,
+)
 from reprise.errors import PipelineError
+from reprise.files import write_json
 
 BOUNDARY = 1
 LENGTHS = [5, 1, 12, 3, 8, 2, 30, 4]
@@ -131,3 +139,43 @@ def test_a_truncated_array_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"tokens": [900]}), tmp_path / "train.parquet")
     with pytest.raises(PipelineError, match=r"train\.npy: cannot be read: .*`dvc repro -f encode`"):
         EncodedSplit.open(tmp_path / "train.npy", tmp_path / "train.parquet", BOUNDARY)
+
+
+@pytest.mark.parametrize(
+    ("ids", "column", "fault"),
+    [
+        (None, "tokens", r"train\.npy: cannot be read: "),
+        (np.zeros((3, 3), np.uint16), "tokens", "found an array of uint16 with 2 dimensions"),
+        (np.zeros(9), "tokens", "found an array of float64 with 1 dimensions"),
+        (np.zeros(9, np.uint16), "words", r"train\.npy: cannot be read: "),
+    ],
+)
+def test_an_array_that_is_none_of_ids_is_told_in_a_line(
+    tmp_path: Path, ids: np.ndarray | None, column: str, fault: str
+) -> None:
+    if ids is None:
+        (tmp_path / "train.npy").touch()
+    else:
+        np.save(tmp_path / "train.npy", ids)
+    pq.write_table(pa.table({column: [9]}), tmp_path / "train.parquet")
+    with pytest.raises(PipelineError, match=fault) as error:
+        EncodedSplit.open(tmp_path / "train.npy", tmp_path / "train.parquet", BOUNDARY)
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("; run `dvc repro -f encode`")
+
+
+@pytest.mark.parametrize(("size", "boundary"), [(0, 0), (-3, -5), (10, 10), (10, -1), (10**30, 0)])
+def test_a_vocabulary_that_cannot_be_is_told(tmp_path: Path, size: int, boundary: int) -> None:
+    write_json(tmp_path / "vocabulary.json", {"vocabulary_size": size, "boundary": boundary})
+    with pytest.raises(PipelineError, match=r"vocabulary\.json: vocabulary_size is "):
+        vocabulary_in(tmp_path)
+
+
+def test_ids_beyond_the_vocabulary_and_a_split_without_any_are_told() -> None:
+    split = split_of(LENGTHS)  # 64 ids from 100 on, and the boundary
+    split.check_ids("train", 165)
+    with pytest.raises(PipelineError, match=r"the train split has id 163, .* 163 pieces; run `dvc"):
+        split.check_ids("train", 163)
+    empty = EncodedSplit(split.ids[:0], split.offsets[:1], BOUNDARY)
+    with pytest.raises(PipelineError, match="the valid split has no tokens; take more text"):
+        empty.check_ids("valid", 165)

@@ -100,6 +100,21 @@ def test_what_one_process_began_several_go_on_with(
         assert_same_steps(case, begun[case]["steps"] + done["steps"], alone[case]["steps"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [Processes(3, 1, "ddp"), Processes(3, 1, "fsdp")])
+def test_what_three_processes_began_three_go_on_with_to_the_same_bytes(
+    processes: Processes, tmp_path: Path
+) -> None:
+    unbroken = train_on(tmp_path, processes)
+    begun = train_on(tmp_path, processes, stop=5)
+    rest = train_on(tmp_path, processes, **{case: done["state"] for case, done in begun.items()})
+    for case in CASES:
+        weights, expected = rest[case]["state"]["weights"], unbroken[case]["state"]["weights"]
+        assert begun[case]["steps"] + rest[case]["steps"] == unbroken[case]["steps"], case
+        for name, value in expected.items():
+            assert torch.equal(weights[name], value), (case, name)
+
+
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("encoded"))
@@ -179,8 +194,8 @@ def test_a_killed_process_ends_all_and_one_process_goes_on_to_the_same_losses(
     assert f"going on after step {saved} of 300" in project.stage("train").stderr
     with_two = losses(project.folder)
     assert read_json(project.folder / "data/train/model.json")["processes"] == [
-        {"from_step": 0, "devices": 2, "nodes": 1, "strategy": "ddp"},
-        {"from_step": saved, "devices": 1, "nodes": 1, "strategy": "none"},
+        {"from_step": 0, **Processes(2, 1, "ddp").as_dict(), "micro_batch_size": 2},
+        {"from_step": saved, **ALONE.as_dict(), "micro_batch_size": 4},
     ]
     for path in checkpoints(project.folder):
         path.unlink()

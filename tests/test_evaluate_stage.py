@@ -191,6 +191,17 @@ def test_a_missing_model_is_told_on_one_line() -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_missing_losses_are_told_before_anything_is_written() -> None:
+    Path("metrics/train.csv").unlink()
+    result = run()
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: metrics/train.csv: not there; run `dvc repro -f train`"
+    ]
+    assert not Path("data/evaluate").exists()
+
+
+@pytest.mark.usefixtures("project")
 def test_text_of_another_vocabulary_is_refused_before_anything_is_written() -> None:
     other = {"boundary": 1, "vocabulary_size": 5000}
     write_json(Path("data/encode/vocabulary.json"), other)

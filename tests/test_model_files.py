@@ -1,15 +1,29 @@
 """The model on disk is the model that was trained."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from helpers import model_params
+from helpers import model_params, train_params
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from reprise.errors import PipelineError
+from reprise.files import read_json, write_json
 from reprise.model_files import load_model, save_model, weights_of
 from reprise.models import build_model
+from reprise.params.model import ModelParams
+
+
+def settings_of(params: ModelParams) -> dict[str, Any]:
+    return {
+        "run_key": "0" * 20,
+        "settings": {"model": params.model_dump(), "train": train_params().model_dump()},
+        "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
+        "vocabulary_size": 20,
+        "boundary": 1,
+    }
 
 
 def saved(folder: Path, architecture: str = "lstm") -> tuple[Path, Path, torch.nn.Module]:
@@ -17,8 +31,7 @@ def saved(folder: Path, architecture: str = "lstm") -> tuple[Path, Path, torch.n
     torch.manual_seed(1)
     model = build_model(params, 20)
     paths = folder / "model.safetensors", folder / "model.json"
-    settings = {"vocabulary_size": 20, "settings": {"model": params.model_dump()}}
-    save_model(*paths, weights_of(model), settings)
+    save_model(*paths, weights_of(model), settings_of(params))
     return *paths, model
 
 
@@ -56,3 +69,56 @@ def test_broken_and_foreign_weights_are_told(tmp_path: Path) -> None:
     weights_path.unlink()
     with pytest.raises(PipelineError, match=r"safetensors: cannot be read: .*`dvc repro -f train`"):
         load_model(weights_path, settings_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        (["run_key"], "model.json: run_key is missing"),
+        (["machine"], "model.json: machine.device is missing"),
+        (["machine", "threads"], "model.json: machine.threads is missing"),
+        (["settings", "train"], "model.json: settings.train.sequence_length is missing"),
+        (["settings", "model", "heads"], "model.json: model.heads: missing"),
+    ],
+)
+def test_settings_that_another_version_wrote_are_told(
+    tmp_path: Path, place: list[str], fault: str
+) -> None:
+    weights_path, settings_path, _ = saved(tmp_path)
+    found = read_json(settings_path)
+    inner = found
+    for name in place[:-1]:
+        inner = inner[name]
+    del inner[place[-1]]
+    write_json(settings_path, found)
+    with pytest.raises(PipelineError) as error:
+        load_model(weights_path, settings_path)
+    assert len(error.value.lines) == 1
+    assert error.value.lines[0].startswith(f"{tmp_path}/{fault}")
+    assert error.value.lines[0].endswith("; run `dvc repro -f train`")
+
+
+@pytest.mark.parametrize("content", [[1], {}, 3, "text"])
+def test_settings_of_another_form_are_told(tmp_path: Path, content: Any) -> None:
+    weights_path, settings_path, _ = saved(tmp_path)
+    write_json(settings_path, content)
+    with pytest.raises(PipelineError, match=r"model\.json: .*`dvc repro -f train`"):
+        load_model(weights_path, settings_path)
+
+
+def test_a_full_disk_is_told_and_the_weights_before_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors writes by itself and tells the system's error in words."""
+    weights_path, _, model = saved(tmp_path)
+    before = weights_path.read_bytes()
+
+    def fails(*_: Any) -> None:
+        text = "Error while serializing: I/O error: No space left on device (os error 28)"
+        raise SafetensorError(text)
+
+    monkeypatch.setattr("reprise.model_files.save_file", fails)
+    with pytest.raises(PipelineError, match=r"cannot be written: No space left on device; .*free"):
+        save_model(weights_path, tmp_path / "model.json", weights_of(model), {})
+    assert weights_path.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]

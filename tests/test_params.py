@@ -110,6 +110,26 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ("train", {"threads": 1025}, "train: threads 1025 is above 1024"),
         (
             "train",
+            {"max_steps": 10**400},
+            "train: max_steps: found a number above 1e+15; allowed: up to 1e+15",
+        ),
+        (
+            "train",
+            {"learning_rate": 1e300},
+            "train: learning_rate: found a number above 1e+38; allowed: up to 1e+38",
+        ),
+        (
+            "model",
+            {"logit_soft_cap": 1e-320},
+            "model: logit_soft_cap 9.99989e-321 must be 0 or at least 0.01",
+        ),
+        (
+            "model",
+            {"layers": 10**13},
+            "model.layers: found 10000000000000; input should be less than or equal to 10000",
+        ),
+        (
+            "train",
             {"warmup_steps": 50, "max_steps": 50},
             "train: warmup_steps 50 must be below max_steps 50",
         ),
@@ -253,6 +273,9 @@ def test_an_empty_section_a_list_and_a_number_for_a_name_are_told(tmp_path: Path
         "encode: found [2]; expected the settings round_trip_documents"
     )
     assert lines_for(tmp_path, committed() + "\n1: 2\n")[0].startswith("1: no such section; ")
+    assert "train.1: no such setting; allowed: seed, " in "\n".join(
+        lines_for(tmp_path, committed().replace("  max_steps:", "  1:"))
+    )
 
 
 @pytest.mark.parametrize(

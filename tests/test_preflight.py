@@ -299,3 +299,47 @@ def test_real_steps_are_timed_whatever_the_settings_are(schedule: str) -> None:
     model = model_params()
     params = train_params(schedule=schedule, averaging="triggered", batch_size=8, devices=2)
     assert seconds_per_step(model, params, resolve(params, model), 20, rows=4) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"model": {"architecture": "gpt2", "positions": 4, "variational_dropout": False}},
+            "error: train.sequence_length: found 16, allowed: up to model.positions 4; ",
+        ),
+        (
+            {
+                "model": {"architecture": "gpt2", "positions": 16, "variational_dropout": False},
+                "evaluate": {"window": 32},
+            },
+            "error: evaluate.window: found 32, allowed: up to model.positions 16; ",
+        ),
+        (
+            {"train": {"batch_size": 9_000_000}},
+            "error: train.batch_size: found 9000000, but the train split has ",
+        ),
+    ],
+)
+def test_what_training_or_scoring_would_refuse_is_refused_before(
+    params_path: Path, changes: dict[str, dict[str, Any]], line: str
+) -> None:
+    small = {"train": {"sequence_length": 16}}
+    write_params(params_path.parent, TINY, small, changes)
+    result = told(params_path.parent)
+    assert result.exit_code == 1
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith(line), result.stderr
+
+
+def test_figures_that_no_stage_wrote_are_told(params_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "download.json").write_text("[]")
+    place = ["--params", str(params_path), "--catalog", str(CATALOG)]
+    command = ["preflight", *place, "--metrics", str(tmp_path / "metrics")]
+    result = CliRunner().invoke(reprise, command)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"error: {tmp_path}/metrics: a file there is not what its stage writes; run `dvc repro`, "
+        "or remove it"
+    ]

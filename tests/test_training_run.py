@@ -231,3 +231,29 @@ def test_each_validation_is_told_and_why_training_ends_early(
         "step 8: valid 2.5000 nats/token, best 2.5000 after step 4; not better 2 times: training "
         "ends here",
     ]
+
+
+def test_other_rows_at_once_are_told_and_a_finished_run_is_trained_anew_with_them(
+    encoded: Path, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def prepared(rows: int) -> TrainingRun:
+        params = train_params(sequence_length=16, batch_size=4, micro_batch_size=rows)
+        return TrainingRun.prepare(params, model_params(), encoded)
+
+    run = prepared(4)
+    next(run.steps())
+    run.save()
+    assert run.lock
+    run.lock.release()
+    run = prepared(2)
+    assert run.training.step == 1
+    told = [(entry["from_step"], entry["micro_batch_size"]) for entry in run.processes]
+    assert told == [(0, 4), (1, 2)]
+    delivered(run, place)
+    again = prepared(4)
+    assert again.training.step == 0
+    assert any("with other rows at once: training anew" in text for text in caplog.messages)
+    delivered(again, place)
+    assert caplog.messages[-1].endswith(", by other processes")

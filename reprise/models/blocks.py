@@ -138,4 +138,5 @@ def _attend_densely(query: Tensor, key: Tensor, value: Tensor, dropout_p: float)
             weights = scores.softmax(-1)  # (B A, n, end)
             kept = dropout(weights, dropout_p) if dropout_p else weights
             mixed.append(kept @ value[:, :end])
-    return torch.cat(mixed, 1).unflatten(0, (B, A)).transpose(1, 2).flatten(2)
+    whole = torch.cat(mixed, 1) if len(mixed) > 1 else mixed[0]
+    return whole.unflatten(0, (B, A)).transpose(1, 2).flatten(2)

@@ -20,6 +20,7 @@ from reprise.params.model import ModelParams
 
 Kind = Literal["rnn", "gru", "lstm"]
 GATES: dict[Kind, int] = {"rnn": 1, "gru": 3, "lstm": 4}
+TILE = 32  # numbers in bfloat16, a row of an AMX tile
 
 
 class RecurrentBody(nn.Module):
@@ -155,8 +156,9 @@ class _LstmLoop(torch.autograd.Function):
     i, f, o = sigmoid and g = tanh of W x + U h + b;  c' = f c + i g;  h' = o tanh(c').
     Products in `dtype`, everything else in float32. All is kept with B last: then the weights are
     the left operand of each token's product, which a CPU's bfloat16 units take as it lies in memory
-    (2.7 times as fast, with AMX units), and each gate is one block. W and U are one matrix, so a
-    token needs one product each way. Their gradient is taken over all T tokens at once.
+    (2.7 times as fast, with AMX units), and each gate is one block. W, U and b are one matrix, K
+    wide, of rows that fill AMX tiles, so a token needs one product each way; its right operand has
+    x over h over a one over zeros. Its gradient is taken over all T tokens at once.
     """
 
     @staticmethod
@@ -172,12 +174,17 @@ class _LstmLoop(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         B, T, I = inputs.shape  # noqa: E741
         H = hidden.shape[1]
+        used = I + H + 1
+        K = -(-used // TILE) * TILE
         with torch.autocast(inputs.device.type, enabled=False):
-            weight = torch.cat([input_weight, hidden_weight], dim=1).to(dtype)
-            columns = bias[:, None].to(dtype).expand(4 * H, B)
-            seen = torch.empty(T + 1, I + H, B, dtype=dtype)  # x, and under it h before it
+            nothing = bias.new_zeros(4 * H, K - used)
+            parts = [input_weight, hidden_weight, bias[:, None], nothing]
+            weight = torch.cat(parts, dim=1).to(dtype)
+            seen = torch.empty(T + 1, K, B, dtype=dtype)
             seen[:T, :I] = inputs.permute(1, 2, 0)
-            seen[0, I:] = hidden.t()
+            seen[0, I : I + H] = hidden.t()
+            seen[:, used - 1] = 1
+            seen[:, used:] = 0
             gates = torch.empty(T, 4, H, B)  # i, f, g, o after their functions
             cells = torch.empty(T + 1, H, B)
             cells[0] = cell.t()
@@ -185,7 +192,7 @@ class _LstmLoop(torch.autograd.Function):
             sums = torch.empty(4 * H, B, dtype=dtype)
             for t in range(T):
                 gate, new_cell = gates[t], cells[t + 1]
-                torch.addmm(columns, weight, seen[t], out=sums)
+                torch.mm(weight, seen[t], out=sums)
                 gate.copy_(sums.view(4, H, B))
                 i, f, g, o = gate
                 gate[:2].sigmoid_()
@@ -193,10 +200,10 @@ class _LstmLoop(torch.autograd.Function):
                 o.sigmoid_()
                 torch.mul(f, cells[t], out=new_cell).addcmul_(i, g)
                 torch.tanh(new_cell, out=squashed[t])
-                seen[t + 1, I:] = o * squashed[t]
-        ctx.input_dtype = inputs.dtype
+                seen[t + 1, I : I + H] = o * squashed[t]
+        ctx.sizes = I, inputs.dtype
         ctx.save_for_backward(seen, gates, cells, squashed, weight)
-        hiddens = seen[1:, I:]
+        hiddens = seen[1:, I : I + H]
         outputs = hiddens.transpose(1, 2).contiguous().transpose(0, 1)  # faster than at once
         return outputs, hiddens[-1].t().float(), cells[-1].t().contiguous()
 
@@ -204,7 +211,7 @@ class _LstmLoop(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         seen, gates, cells, squashed, weight = ctx.saved_tensors
         T, H, B = squashed.shape
-        I = weight.shape[1] - H  # noqa: E741
+        (I, input_dtype), K = ctx.sizes, weight.shape[1]  # noqa: E741
         output_gradient = outer[0].permute(1, 2, 0).contiguous()
         hidden_gradient, cell_gradient = outer[1].t(), torch.empty(H, B).copy_(outer[2].t())
         from_sigmoid = torch.ops.aten.sigmoid_backward.grad_input  # of its result: no new memory
@@ -212,9 +219,8 @@ class _LstmLoop(torch.autograd.Function):
         with torch.autocast(seen.device.type, enabled=False):
             by_columns = transposed(weight)
             sums_gradient = torch.empty(T, 4 * H, B, dtype=weight.dtype)
-            seen_gradient = torch.empty(T, I + H, B, dtype=weight.dtype)
+            seen_gradient = torch.empty(T, K, B, dtype=weight.dtype)
             row, part = torch.empty(4, H, B), torch.empty(H, B)
-            bias_gradient = torch.zeros(4 * H)
             for t in reversed(range(T)):
                 gate, squash = gates[t], squashed[t]
                 i, f, g, o = gate
@@ -229,19 +235,20 @@ class _LstmLoop(torch.autograd.Function):
                 from_tanh(row[2], g, grad_input=row[2])
                 from_sigmoid(row[3], o, grad_input=row[3])
                 sums_gradient[t] = row.view(4 * H, B)
-                bias_gradient += row.view(4 * H, B).sum(1)
                 cell_gradient *= f
                 torch.mm(by_columns, sums_gradient[t], out=seen_gradient[t])
-                hidden_gradient = seen_gradient[t, I:]
+                hidden_gradient = seen_gradient[t, I : I + H]
             flat = sums_gradient.transpose(0, 1).reshape(4 * H, T * B)
-            weight_gradient = flat @ seen[:T].transpose(0, 1).reshape(I + H, T * B).t()
-            input_part, hidden_part = weight_gradient.float().split([I, H], dim=1)
+            weight_gradient = flat @ seen[:T].transpose(0, 1).reshape(K, T * B).t()
+            input_part, hidden_part, bias_part, _ = weight_gradient.float().split(
+                [I, H, 1, K - I - H - 1], dim=1
+            )
             return (
-                seen_gradient[:, :I].permute(2, 0, 1).to(ctx.input_dtype),
+                seen_gradient[:, :I].permute(2, 0, 1).to(input_dtype),
                 hidden_gradient.t().float(),
                 cell_gradient.t(),
                 input_part,
                 hidden_part,
-                bias_gradient,
+                bias_part[:, 0],
                 None,
             )

@@ -1,7 +1,7 @@
 """What all sections share: nothing unknown, nothing guessed, nothing changed later."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,7 @@ AutoOrWholeNumber = Annotated[
 ]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists
 LARGEST_SEED = 2**32 - 1
+LARGEST_WHOLE_NUMBER, LARGEST_NUMBER = 10**15, 1e38  # of settings without a limit of their own
 
 
 class Section(BaseModel):
@@ -24,6 +25,14 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
-        if broken := list(self.broken_rules()):
+        if broken := [*self._too_large()] or [*self.broken_rules()]:
             raise ValueError("\n".join(broken))
         return self
+
+    def _too_large(self) -> Iterator[str]:
+        """Numbers with which nothing could be reckoned."""
+        for name in type(self).model_fields:
+            value: Any = getattr(self, name)
+            largest = LARGEST_NUMBER if isinstance(value, float) else LARGEST_WHOLE_NUMBER
+            if isinstance(value, int | float) and abs(value) > largest:
+                yield f"{name}: found a number above {largest:g}; allowed: up to {largest:g}"

@@ -1,17 +1,22 @@
 """params.yaml, section evaluate."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reprise.params.base import LARGEST_SEED, AutoOrWholeNumber, Section, Texts
+from reprise.params.base import LARGEST_SEED, Section, Texts
+
+AutoOrTokens = Annotated[
+    Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)],
+    Field(description="auto or a whole number from 1 to 1000000"),
+]
 
 
 class EvaluateParams(Section):
     context: Literal["document", "stream"]
-    window: AutoOrWholeNumber
-    stride: AutoOrWholeNumber
+    window: AutoOrTokens
+    stride: AutoOrTokens
     batch_tokens: int = Field(ge=1)
     word_ends: Literal["document", "line"]
     baseline_order: int = Field(ge=1, le=6)
@@ -22,9 +27,9 @@ class EvaluateParams(Section):
     dynamic_epsilon: float = Field(gt=0)
     dynamic_segment: int = Field(ge=1)
     dynamic_train_tokens: int = Field(ge=1)
-    cache_tokens: int = Field(ge=0)
+    cache_tokens: int = Field(ge=0, le=100_000_000)
     cache_weight: float = Field(ge=0, lt=1)
-    cache_flatness: float = Field(ge=0)
+    cache_flatness: float = Field(ge=0, le=1e6)
     prompts: Texts
     sample_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0)

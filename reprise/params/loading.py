@@ -111,7 +111,7 @@ def _fault_lines(section: str, schema: type[Section], fault: Any) -> list[str]:
         return [f"{section}: found {found}; expected the settings {', '.join(names)}"]
     setting, *place = location
     dotted = f"{section}.{setting}"
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden" or str(setting) not in names:
         allowed = f"allowed: {', '.join(names)}{did_you_mean(str(setting), names)}"
         return [f"{dotted}: no such setting; {allowed}"]
     field = schema.model_fields[str(setting)]

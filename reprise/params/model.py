@@ -8,28 +8,31 @@ from pydantic import Field
 from reprise.errors import PipelineError
 from reprise.params.base import AutoOrWholeNumber, Section, WholeNumber
 
+WIDEST = 10_000_000  # of a layer, in numbers
 WholeNumbers = Annotated[tuple[WholeNumber, ...], Field(strict=False)]  # YAML has lists
+Size = Annotated[int, Field(ge=1, le=WIDEST)]
 Sizes = Annotated[
-    WholeNumber | WholeNumbers,
-    Field(description="a whole number from 1, or a list of them, one a layer"),
+    Size | Annotated[tuple[Size, ...], Field(strict=False)],
+    Field(description=f"a whole number from 1 to {WIDEST}, or a list of them, one a layer"),
 ]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 RECURRENT = ("rnn", "gru", "lstm")
+LOWEST_SOFT_CAP = 0.01  # below it all pieces are as likely
 ADAPTIVE_SHRINKS_BY = 4  # from group to group of an adaptive softmax, as in 1609.04309, 4.2
 
 
 class ModelParams(Section):
     architecture: Literal["rnn", "gru", "lstm", "transformer", "gpt2"]
-    embedding_size: int = Field(ge=1)
+    embedding_size: int = Field(ge=1, le=WIDEST)
     hidden_size: Sizes
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    layers: int = Field(ge=1, le=10_000)
+    heads: int = Field(ge=1, le=WIDEST)
     key_value_heads: AutoOrWholeNumber
-    feedforward_size: int = Field(ge=1)
-    positions: int = Field(ge=1)
+    feedforward_size: int = Field(ge=1, le=WIDEST)
+    positions: int = Field(ge=1, le=100_000_000)
     gelu_approximation: Literal["tanh", "none"]
     query_key_norm: bool
-    logit_soft_cap: float = Field(ge=0)
+    logit_soft_cap: float = Field(ge=0, le=1e6)
     tie_weights: bool
     adaptive_cutoffs: WholeNumbers
     initial_head_bias: Literal["unigram", "zeros"]
@@ -84,6 +87,8 @@ class ModelParams(Section):
                 f"least {narrowest}, it is {self.head_size}; each group is {ADAPTIVE_SHRINKS_BY} "
                 "times narrower"
             )
+        if 0 < self.logit_soft_cap < LOWEST_SOFT_CAP:
+            yield f"logit_soft_cap {self.logit_soft_cap:g} must be 0 or at least {LOWEST_SOFT_CAP}"
         if self.adaptive_cutoffs and self.logit_soft_cap:
             yield "adaptive_cutoffs need logit_soft_cap 0"
         yield from self._recurrent_rules() if self.recurrent else self._transformer_rules()

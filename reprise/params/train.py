@@ -20,12 +20,12 @@ class TrainParams(Section):
     threads: AutoOrWholeNumber
     deterministic: bool
     compile: AutoOrSwitch
-    devices: int = Field(ge=1)
-    nodes: int = Field(ge=1)
+    devices: int = Field(ge=1, le=1_000_000)
+    nodes: int = Field(ge=1, le=1_000_000)
     strategy: Literal["auto", "ddp", "fsdp"]
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=10_000_000)
     micro_batch_size: AutoOrWholeNumber
-    sequence_length: int = Field(ge=1)
+    sequence_length: int = Field(ge=1, le=100_000_000)
     variable_length: bool
     max_steps: int = Field(ge=1)
     optimizer: Literal["sgd", "adam", "adamw", "adafactor", "muon"]
