@@ -43,7 +43,6 @@ def joined_fabric(processes: Processes, accelerator: str, precision: Any) -> Fab
         # DDP puts gradients into other buckets after a process's first step, and sums of three are
         # not the same from another place of a ring: a run that goes on would end with other bytes.
         # It leaves the buckets as they are where a layer might be without a gradient.
-        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
         strategy = DDPStrategy(timeout=TIMEOUT, find_unused_parameters=processes.count > 2)
     fabric = Fabric(
         accelerator=accelerator,

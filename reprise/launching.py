@@ -156,6 +156,8 @@ def one_voice() -> Iterator[None]:
     Another one speaks only of what it alone has met, after a while in which it would have been
     ended. One that finds the others gone waits likewise: whoever looks after them knows more.
     """
+    if "RANK" in os.environ:  # DDP's warnings, from each of them; torch is not imported yet
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if rank():
         logging.disable(logging.WARNING)
         os.environ["TQDM_DISABLE"] = "1"

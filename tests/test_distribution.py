@@ -131,7 +131,15 @@ def project(encoded: Project) -> Project:
     longer = {"max_steps": 300, "steps_per_validation": 60, "steps_per_checkpoint": 10}
     plain = {f"{place}_dropout": 0.0 for place in ("input", "hidden", "output")}
     encoded.set_params(
-        {"train": {"devices": 2, "strategy": "ddp", "learning_rate": 0.003, **longer}}
+        {
+            "train": {
+                "devices": 2,
+                "strategy": "ddp",
+                "batch_size": 4,
+                "learning_rate": 0.003,
+                **longer,
+            }
+        }
     )
     encoded.set_params({"model": plain})
     return encoded
@@ -203,6 +211,14 @@ def test_a_killed_process_ends_all_and_one_process_goes_on_to_the_same_losses(
     assert "was run before: " in message
     assert ", by other processes" in message
     assert with_two == pytest.approx(losses(project.folder), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_three_processes_speak_with_one_voice(project: Project) -> None:
+    project.set_params({"train": {"devices": 3, "batch_size": 6, "max_steps": 20}})
+    told = project.stage("train").stderr.splitlines()
+    assert [line for line in told if "rank" in line or "arning" in line] == []
+    assert sum("train: in " in line for line in told) == 1
 
 
 @pytest.mark.slow
