@@ -86,6 +86,10 @@ class CheckpointFolder:
                 path.unlink()
         return None
 
+    def remove_after(self, step: int) -> None:
+        """What was saved past a step that a run goes back to: it would be taken for the newest."""
+        self._remove_all_but({number for number in self._steps() if number <= step})
+
     def clear(self, keep: int = 0) -> None:
         """Remove all but the newest `keep`."""
         self._remove_all_but(set(self._steps()[-keep:]) if keep else set())

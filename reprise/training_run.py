@@ -118,6 +118,8 @@ class TrainingRun:
             except NotFiniteError as fault:
                 self.fault = None
                 self.training.roll_back(self._newest(scheduled=True), fault)
+                if self.is_first:
+                    self.checkpoints.remove_after(self.training.step)
 
     def judge(self, valid_nats: float) -> None:
         """As `Training.judge`, and told; a loss that is no number is a fault of the step that led

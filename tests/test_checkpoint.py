@@ -154,3 +154,14 @@ def test_when_the_last_checkpoint_is_broken_that_is_told(
         "going back to the one before",
         "none is left",
     ]
+
+
+def test_what_was_saved_past_a_step_that_is_gone_back_to_is_removed(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=1, every=5)
+    folder.save(5, state(5))
+    folder.save(8, state(8))  # where it was told to stop
+    folder.remove_after(5)
+    folder.save(6, state(6))
+    newest = folder.newest()
+    assert newest is not None
+    assert newest["step"] == 6
