@@ -217,9 +217,13 @@ class TrainingRun:
 
     def _why_again(self, finished: dict[str, Any]) -> str | None:
         """Why a finished run is trained again; None where it was not delivered yet."""
-        if _others(finished["processes"][-1], self.processes[-1]):
+        delivered = self._delivered()
+        if not delivered or delivered.get("repeating"):
+            return None
+        same = delivered["processes"] == finished["processes"]
+        if same and _others(finished["processes"][-1], self.processes[-1]):
             return "was finished by other processes, or with other rows at once"
-        return f"is recorded in {LOCK} already" if self._is_recorded() else None
+        return f"is recorded in {LOCK} already" if self._is_recorded(delivered) else None
 
     def _resume(self) -> None:
         state = self._newest()
@@ -235,12 +239,9 @@ class TrainingRun:
     def _delivery(self) -> Path:
         return self.checkpoints.folder / "delivered.json"
 
-    def _is_recorded(self) -> bool:
+    def _is_recorded(self, delivered: dict[str, Any]) -> bool:
         """DVC has taken up what this key delivered: this is a second run, no rescue."""
-        delivered = self._delivered()
-        if not (delivered and LOCK.exists()) or delivered.get("repeating"):
-            return False
-        return delivered["md5"] in LOCK.read_text(encoding="utf-8")
+        return LOCK.exists() and delivered["md5"] in LOCK.read_text(encoding="utf-8")
 
     def _delivered(self) -> dict[str, Any] | None:
         """What this key delivered before; None for nothing, and for a broken file."""

@@ -257,3 +257,14 @@ def test_other_rows_at_once_are_told_and_a_finished_run_is_trained_anew_with_the
     assert any("with other rows at once: training anew" in text for text in caplog.messages)
     delivered(again, place)
     assert caplog.messages[-1].endswith(", by other processes")
+    unsent = prepared(2)
+    for step in unsent.steps():
+        if unsent.training.finished:
+            unsent.judge(3.0)
+            unsent.training.add_row(step, 3.0)
+    unsent.save()  # and there it is killed
+    assert unsent.lock
+    unsent.lock.release()
+    rescued = prepared(4)
+    assert rescued.training.finished  # what nobody has yet is delivered
+    assert rescued.processes[0]["micro_batch_size"] == 2
