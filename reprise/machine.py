@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from joblib import cpu_count
 from lightning_fabric import Fabric
@@ -95,6 +96,15 @@ def scoring_device(trained_on: str, threads: int) -> torch.device:
 
 
 def _use_threads(count: int) -> None:
+    """So many, for which numbers nearest to zero (below 1e-38) are zero.
+
+    A processor takes some hundred times as long for those, and training makes many of them, such as
+    Adam's averages for pieces that do not occur for a thousand steps. Threads have this from the
+    one that starts them.
+    """
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # it remembers them, and would warn if it looked later
+    torch.set_flush_denormal(True)
     torch.set_num_threads(count)
     share_cores(count)
 

@@ -1,5 +1,10 @@
 """What `auto` becomes."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import joblib
 import pytest
 import torch
@@ -132,3 +137,20 @@ def test_more_devices_than_the_machine_has_are_told(monkeypatch: pytest.MonkeyPa
     assert str(error.value) == (
         "train.devices: found 4, but for training on cuda this machine has 2; here allowed: 1 to 2"
     )
+
+
+def test_numbers_nearest_to_zero_are_zero_in_all_threads_that_train() -> None:
+    """In a process of its own: threads that are there already stay as they are."""
+    code = """
+import torch
+from helpers import model_params, train_params
+from reprise.machine import fabric_for, resolve
+tiny = torch.full((1_000_000,), 2e-38)
+fabric_for(resolve(train_params(device="cpu", threads=2), model_params()))
+print(int((tiny / 4 == 0).sum()))
+"""
+    here = Path(__file__).resolve().parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("1000000\n", "")
