@@ -120,8 +120,8 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ),
         (
             "model",
-            {"logit_soft_cap": 1e-320},
-            "model: logit_soft_cap 9.99989e-321 must be 0 or at least 0.01",
+            {"logit_soft_cap": 1e-9},
+            "model: logit_soft_cap 1e-09 must be 0 or at least 0.01",
         ),
         (
             "model",
