@@ -98,7 +98,7 @@ def scoring_device(trained_on: str, threads: int) -> torch.device:
 def _use_threads(count: int) -> None:
     """So many, for which numbers nearest to zero (below 1e-38) are zero.
 
-    A processor takes some hundred times as long for those, and training makes many of them, such as
+    A processor takes tens of times as long for those, and training makes many of them, such as
     Adam's averages for pieces that do not occur for a thousand steps. Threads have this from the
     one that starts them.
     """

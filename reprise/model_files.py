@@ -58,7 +58,7 @@ def _system_error(error: SafetensorError) -> Exception:
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     """model.json; PipelineError where it lacks what scoring needs of it."""
     found = read_json(path)
     try:
@@ -76,7 +76,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def load_model(weights_path: Path, settings_path: Path) -> tuple[LanguageModel, dict[str, Any]]:
     """The network with its weights, on the CPU and ready to score, and what model.json says."""
-    settings = read_settings(settings_path)
+    settings = _read_settings(settings_path)
     try:
         weights = load_file(weights_path)
     except (OSError, SafetensorError) as error:

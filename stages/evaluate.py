@@ -65,7 +65,8 @@ def main(
     vocabulary_size = vocabulary_in(encoded)["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
     check_vocabulary(train, vocabulary_size, settings)
-    train.check_ids("train", vocabulary_size)
+    for name in ("train", "valid", "test"):
+        EncodedSplit.open_in(encoded, name).check_ids(name, vocabulary_size)
     learned = settings["settings"]
     window, stride = params.window_and_stride(learned["train"]["sequence_length"])
     ModelParams.model_validate(learned["model"]).check_window("evaluate.window", window)

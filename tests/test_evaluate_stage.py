@@ -230,3 +230,16 @@ def test_a_window_above_the_positions_is_refused_before_anything_is_written(proj
     assert not Path("data/evaluate").exists()
     write_params(project, window=16)
     assert run().exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+@pytest.mark.usefixtures("project")
+def test_ids_beyond_the_vocabulary_are_told_before_anything_is_written(name: str) -> None:
+    path = Path(f"data/encode/{name}.npy")
+    ids = np.load(path)
+    ids[0] = 60000
+    np.save(path, ids)
+    result = run()
+    assert result.exit_code == 1
+    assert f"error: the {name} split has id 60000, " in result.stderr
+    assert not Path("data/evaluate").exists()

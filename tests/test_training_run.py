@@ -151,16 +151,26 @@ def test_without_roll_back_a_valid_loss_that_is_no_number_ends_the_run(encoded: 
         run.judge(float("nan"))
 
 
-def delivered(run: TrainingRun, place: Path) -> str:
-    """Trained to its end, saved, delivered; what DVC would write down of it."""
-    for _ in run.steps():
-        if run.training.finished:
-            run.judge(3.0)
-            run.training.add_row(_, 3.0)
-    run.save()
-    run.deliver(place, place / "train.json", place / "train.csv")
+def end(run: TrainingRun) -> None:
+    """As at the end of its process, killed or not."""
     assert run.lock
     run.lock.release()
+
+
+def finish(run: TrainingRun) -> None:
+    """Train to the end and save."""
+    for step in run.steps():
+        if run.training.finished:
+            run.judge(3.0)
+            run.training.add_row(step, 3.0)
+    run.save()
+
+
+def delivered(run: TrainingRun, place: Path) -> str:
+    """Finished and delivered; what DVC would write down of it."""
+    finish(run)
+    run.deliver(place, place / "train.json", place / "train.csv")
+    end(run)
     return str(read_json(run._delivery)["md5"])
 
 
@@ -176,13 +186,8 @@ def test_a_finished_repeat_that_was_not_delivered_is_not_trained_again(
     (place / "dvc.lock").write_text(f"md5: {md5}\n")
     repeat = prepared()
     assert repeat.training.step == 0
-    for step in repeat.steps():
-        if repeat.training.finished:
-            repeat.judge(3.0)
-            repeat.training.add_row(step, 3.0)
-    repeat.save()  # and there it is killed
-    assert repeat.lock
-    repeat.lock.release()
+    finish(repeat)
+    end(repeat)  # before it was delivered
     rescued = prepared()
     assert rescued.training.finished
     assert delivered(rescued, place) == md5
@@ -245,8 +250,7 @@ def test_other_rows_at_once_are_told_and_a_finished_run_is_trained_anew_with_the
     run = prepared(4)
     next(run.steps())
     run.save()
-    assert run.lock
-    run.lock.release()
+    end(run)
     run = prepared(2)
     assert run.training.step == 1
     told = [(entry["from_step"], entry["micro_batch_size"]) for entry in run.processes]
@@ -258,13 +262,8 @@ def test_other_rows_at_once_are_told_and_a_finished_run_is_trained_anew_with_the
     delivered(again, place)
     assert caplog.messages[-1].endswith(", by other processes")
     unsent = prepared(2)
-    for step in unsent.steps():
-        if unsent.training.finished:
-            unsent.judge(3.0)
-            unsent.training.add_row(step, 3.0)
-    unsent.save()  # and there it is killed
-    assert unsent.lock
-    unsent.lock.release()
+    finish(unsent)
+    end(unsent)
     rescued = prepared(4)
     assert rescued.training.finished  # what nobody has yet is delivered
     assert rescued.processes[0]["micro_batch_size"] == 2
