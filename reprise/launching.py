@@ -99,11 +99,13 @@ def _adopt_slurm() -> None:
     )
 
 
-def run_processes(module: str, arguments: Sequence[str], wanted: Processes) -> None:
+def run_processes(
+    module: str, arguments: Sequence[str], wanted: Processes, kept: str = KEPT
+) -> None:
     """Run `python -m module` as so many processes on this machine until all have ended well.
 
     PipelineError where one is killed, SystemExit where one has told itself what is wrong; none is
-    left behind either way.
+    left behind either way. `kept`: what is told of the work that was done.
     """
     place = {"WORLD_SIZE": str(wanted.count), "MASTER_ADDR": "127.0.0.1"}
     place["MASTER_PORT"] = str(_free_port())
@@ -117,7 +119,7 @@ def run_processes(module: str, arguments: Sequence[str], wanted: Processes) -> N
                     stdin=subprocess.DEVNULL,
                 )
                 processes.append(process)
-            _wait_for(processes, stop)
+            _wait_for(processes, stop, kept)
         finally:
             for process in processes:
                 process.kill()
@@ -125,7 +127,7 @@ def run_processes(module: str, arguments: Sequence[str], wanted: Processes) -> N
                 process.wait()
 
 
-def _wait_for(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -> None:
+def _wait_for(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest, kept: str) -> None:
     reason = None
     while not any(codes := [process.poll() for process in processes]) and None in codes:
         if not reason and (reason := stop.reason()):
@@ -135,9 +137,9 @@ def _wait_for(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -
     for number, code in enumerate(codes, 1):
         if code is not None and code < 0:
             if reason:  # it was not ready yet to note signals
-                raise Interrupted(f"stopped by {reason}; {KEPT}")
+                raise Interrupted(f"stopped by {reason}; {kept}")
             raise PipelineError(
-                f"process {number} of {len(processes)} ended by signal {-code}; {KEPT}"
+                f"process {number} of {len(processes)} ended by signal {-code}; {kept}"
             )
     if any(codes):
         sys.exit(1)

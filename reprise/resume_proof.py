@@ -1,20 +1,15 @@
 """Proof, on this machine and with these settings, that training may be stopped and repeated.
 
-A few steps are trained three times by the same `TrainingRun` as in the stage: unbroken, repeated,
-and stopped in the middle, saved, and gone on with in a new process. Each part runs in a process of
+A few steps are trained three times by the same `TrainingRun` as in the stage, on as many processes:
+unbroken, repeated, and stopped in the middle, saved, and gone on with. Each part has processes of
 its own. What their last checkpoints hold is compared bit by bit. All files are in a temporary
 folder.
 """
 
 import logging
-import math
-import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +23,9 @@ from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
 from reprise.files import read_json, write_json
+from reprise.launching import Processes, run_processes
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
-from reprise.training_run import TrainingRun
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +40,10 @@ PARTS = {  # of a checkpoint; what has no name here is REST
     "rows": "loss rows",
 }
 REST = "counts and the rest"
+
+NOT_KEPT = (
+    "nothing of it is kept; where memory is short, make train.batch_size or the model smaller"
+)
 
 
 @dataclass(frozen=True)
@@ -78,17 +77,18 @@ def prove_resume(
     stop = stop_of(steps)
     stopped = f"stopped after step {stop}"
     with tempfile.TemporaryDirectory(prefix="reprise-") as name:
-        sample, place = Path(name) / "encode", Path(name)
-        ids = _write_sample(encoded, sample, short, vocabulary_size)
-
-        def train_alone(training: str, until: int) -> dict[str, Any]:
+        place = Path(name)
+        ids = _write_sample(encoded, place / "encode", short, vocabulary_size)
+        params = {"model": model.model_dump(mode="json"), "train": short.model_dump(mode="json")}
+        write_json(place / "params.json", params)
+        for training, until in (
+            *(("unbroken", steps), ("repeated", steps)),
+            *((stopped, stop), (stopped, steps)),
+        ):
             log.info("%s: to step %d of %d", training, until, steps)
-            return _in_new_process(place / training, model, short, sample, until)
-
-        settings = train_alone("unbroken", steps)
-        train_alone("repeated", steps)
-        train_alone(stopped, stop)
-        train_alone(stopped, steps)
+            arguments = [str(place), training, str(until)]
+            run_processes("reprise.proof_training", arguments, Processes.of(short), NOT_KEPT)
+        settings = read_json(place / "unbroken.json")
         unbroken, repeated, resumed = (
             _last_state(place / training, settings["run_key"])
             for training in ("unbroken", "repeated", stopped)
@@ -109,7 +109,7 @@ def prove_resume(
 
 
 def shortened(train: TrainParams, steps: int) -> TrainParams:
-    """The same algorithm over `steps` steps in one process; there is a validation on either side
+    """The same algorithm over `steps` steps on one machine; there is a validation on either side
     of the stop, and none at it, so that a row of losses reaches over it."""
     changes = {
         "max_steps": steps,
@@ -118,9 +118,7 @@ def shortened(train: TrainParams, steps: int) -> TrainParams:
         "patience": steps,
         "kept_checkpoints": 1,
         "tensorboard": False,
-        "devices": 1,
         "nodes": 1,
-        "strategy": "auto",
     }
     return TrainParams.model_validate(train.model_dump() | changes)
 
@@ -128,29 +126,6 @@ def shortened(train: TrainParams, steps: int) -> TrainParams:
 def stop_of(steps: int) -> int:
     """The step in the middle after which a training is stopped."""
     return steps // 2 | 1
-
-
-def train_until(
-    folder: Path, model: ModelParams, train: TrainParams, encoded: Path, stop: int
-) -> dict[str, Any]:
-    """Train from the newest checkpoint under `folder` to step `stop` and save; what model.json
-    would say. For a process of its own, since it moves the checkpoints' place."""
-    os.environ["DVC_ROOT"] = str(folder)
-    valid = EncodedSplit.open_in(encoded, "valid")
-    run = TrainingRun.prepare(train, model, encoded)
-    training = run.training
-    if training.step == 0 and train.averaging == "triggered":
-        # As if valid had been better before: the average starts at the first validation.
-        training.average.losses = [-math.inf] * (train.averaging_patience + 1)
-    for step in run.steps():
-        if step.number % train.steps_per_validation == 0 or training.finished:
-            valid_nats = training.valid_nats(valid)
-            training.judge(valid_nats)
-            training.add_row(step, valid_nats)
-        if step.number == stop:
-            run.save()
-            break
-    return run.settings
 
 
 def first_difference(one: Any, other: Any, place: str = "") -> str:
@@ -183,17 +158,6 @@ def remedy_for_repeats(train: TrainParams, machine: dict[str, Any]) -> str:
     else:
         remedy = "test its memory"
     return f"this machine computes other bits each time: {remedy}, and verify again"
-
-
-def _in_new_process(*arguments: Any) -> dict[str, Any]:
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(train_until, *arguments).result()
-        except BrokenProcessPool:
-            raise PipelineError(
-                "the training was ended from outside, perhaps for want of memory; make "
-                "train.batch_size or the model smaller, or free memory, and try again"
-            ) from None
 
 
 def _last_state(folder: Path, key: str) -> dict[str, Any]:
@@ -258,11 +222,14 @@ def _subject(model: ModelParams, train: TrainParams, settings: dict[str, Any], i
         for name, value in model.model_dump().items()
         if name.endswith("_dropout") and not isinstance(value, bool) and value
     ]
-    processes = f"; one of the {train.processes} processes" if train.processes > 1 else ""
+    processes = ""
+    if train.processes > 1:
+        of_all = f" of the {train.processes}" if train.nodes > 1 else ""
+        processes = f", {train.devices}{of_all} processes"
     return (
         f"{settings['name']}, {ids}, {machine['device']} ({machine['hardware']}), "
-        f"{machine['precision']}, {machine['threads']} threads, "
-        f"dropout {', '.join(dropouts) or 'off: set one of model to prove it too'}{processes}"
+        f"{machine['precision']}, {machine['threads']} threads{processes}, "
+        f"dropout {', '.join(dropouts) or 'off: set one of model to prove it too'}"
     )
 
 

@@ -1,6 +1,7 @@
 """`reprise verify resume`, as a user runs it, on code that is sound and on code that is not."""
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_a_resumed_and_a_repeated_training_have_the_bits_of_an_unbroken_one(
 @pytest.mark.slow
 def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> None:
     no_dropout = {f"{place}_dropout": 0.0 for place in ("input", "hidden", "output")}
-    project = Project(tmp_path, model=no_dropout, train={"devices": 2})
+    project = Project(tmp_path, model=no_dropout, train={"devices": 1, "nodes": 2})
     code = project.folder / "reprise" / "training.py"
     sound = code.read_text(encoding="utf-8")
     broken = sound.replace("set_optimizer_state(optimizer, of_optimizer)", "pass")
@@ -77,7 +78,8 @@ def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> 
     lines = dict(line.rsplit(": ", 1) for line in result.stdout.splitlines() if "same bits" in line)
     first = result.stdout.splitlines()[0]
     assert ", random ids, " in first
-    assert first.endswith(", dropout off: set one of model to prove it too; one of the 2 processes")
+    assert ", 1 of the 2 processes, " in first
+    assert first.endswith(", dropout off: set one of model to prove it too")
     assert all(f"repeated: {part}" in lines for part in PARTS if part != "averages")
     assert "repeated: averages: none" in result.stdout
     (weights,) = [line for line in result.stdout.splitlines() if "step 3: weights: " in line]
@@ -86,6 +88,41 @@ def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> 
     assert result.stderr.splitlines()[-1] == (
         "error: a repeat has the same bits, so a checkpoint lacks something: a fault of Reprise; "
         "tell its makers, with the lines above and params.yaml"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sound", [True, False])
+def test_as_many_processes_are_proved_as_train(sound: bool, tmp_path: Path) -> None:
+    project = Project(tmp_path, train={"devices": 3, "batch_size": 6})
+    if not sound:  # sums of three, put into other buckets after a process's first step
+        code = project.folder / "reprise" / "distribution.py"
+        text = code.read_text(encoding="utf-8")
+        broken = text.replace("find_unused_parameters=processes.count > 2", "")
+        assert broken != text
+        code.write_text(broken, encoding="utf-8")
+    result = verified(project)
+    assert ", 1 threads, 3 processes, dropout input 0.2, " in result.stdout.splitlines()[0]
+    assert "repeated: weights: same bits (" in result.stdout
+    assert ("stopped after step 3: weights: same bits (" in result.stdout) is sound
+    assert result.returncode == (0 if sound else 1)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_ended_from_outside_is_one_line(tmp_path: Path) -> None:
+    project = Project(tmp_path, train={"devices": 2})
+    code = project.folder / "reprise" / "proof_training.py"
+    text = code.read_text(encoding="utf-8")
+    code.write_text(
+        text.replace("    with one_voice", "    os.kill(os.getpid(), 9)\n    with one_voice")
+    )
+    result = verified(project)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert re.fullmatch(
+        r"error: process [12] of 2 ended by signal 9; nothing of it is kept; where memory is "
+        r"short, make train\.batch_size or the model smaller",
+        result.stderr.splitlines()[-1],
     )
 
 
