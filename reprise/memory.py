@@ -1,14 +1,20 @@
 """What becomes of freed memory, under glibc.
 
-Data stages give it back to the system, so that work on many shards stays small; training keeps it,
-since each step takes the same again.
+Data stages give it back to the system, so that work on many shards stays small; training keeps it
+for a while, since each step takes the same again.
 """
 
 import ctypes
 import os
+import time
+from collections.abc import Iterator
+from typing import TypeVar
 
 import pyarrow as pa
 
+T = TypeVar("T")
+
+SECONDS_KEPT = 20.0
 LARGE_BLOCK = 2 << 20  # bytes; smaller than the buffers of a shard
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt
 
@@ -33,7 +39,26 @@ def keep_freed_memory() -> None:
     _mallopt(_M_TRIM_THRESHOLD, -1)
 
 
+def holes_given_back(work: Iterator[T]) -> Iterator[T]:
+    """The same pieces of work; every `SECONDS_KEPT` the pages between blocks in use go back.
+
+    Steps of changing length leave holes that the next ones do not fit into: the heap of one small
+    network was full of them after some thousand steps, and twice as large as at the start.
+    """
+    told = time.monotonic()
+    for piece in work:
+        yield piece
+        if time.monotonic() - told >= SECONDS_KEPT:
+            _glibc("malloc_trim", 0)
+            told = time.monotonic()
+
+
 def _mallopt(option: int, value: int) -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(option, value)
+    _glibc("mallopt", option, value)
+
+
+def _glibc(name: str, *numbers: int) -> None:
+    """Nothing where there is no such function, as on other systems."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*numbers)

@@ -17,6 +17,7 @@ from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
 from reprise.machine import Machine, fabric_for, resolve
+from reprise.memory import holes_given_back
 from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
 from reprise.models import build_model
@@ -111,7 +112,8 @@ class TrainingRun:
         """Train to the end; where a step fails and the settings say so, from a checkpoint again."""
         while not self.training.finished:
             try:
-                for step in self.reckoning.timed(self.training.steps(self.batches)):
+                steps = holes_given_back(self.training.steps(self.batches))
+                for step in self.reckoning.timed(steps):
                     yield step
                     if self.fault:
                         raise self.fault
