@@ -1,11 +1,12 @@
 """What the data stages will take: from the bytes that are known, and rates that were measured."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reprise.catalog import FilesEntry, find_entry, is_named
+from reprise.corpus import SPLITS
 from reprise.encoding import id_dtype
 from reprise.errors import PipelineError
 from reprise.files import read_json
@@ -13,6 +14,8 @@ from reprise.forecast import Forecast
 from reprise.formats import is_archive
 from reprise.params.download import DownloadParams
 from reprise.params.tokenize import TokenizeParams
+
+T = TypeVar("T")
 
 MIB = 2**20
 
@@ -56,35 +59,53 @@ class DataSizes:
 
 def known_sizes(params: DownloadParams, catalog: Path, metrics: Path) -> DataSizes:
     """As the stages counted when they last ran on this corpus, else from the catalogue, or from
-    the disk."""
-    counted = {
-        stage: read_json(path)
-        for stage in ("download", "clean", "tokenize", "encode")
-        if (path := metrics / f"{stage}.json").is_file()
-    }
+    the disk; PipelineError where a file in `metrics` is not what its stage writes."""
+    ours = {params.corpus, Path(params.corpus).expanduser().resolve().name}
+    raw = _counted(
+        metrics / "download.json",
+        lambda found: _count(found["bytes"]) if found["corpus"] in ours else None,
+    )
+    if raw is None:
+        published, unpacked = _published_bytes(params.corpus, catalog)
+        return DataSizes(published, unpacked, None, None, 0, None)
+    clean, tokenize, encode = (metrics / f"{name}.json" for name in ("clean", "tokenize", "encode"))
+    return DataSizes(
+        raw,
+        raw,
+        splits=_counted(
+            clean, lambda found: {name: _count(found["bytes"][name]) for name in SPLITS}
+        ),
+        tokens=_counted(encode, lambda found: _of_splits(found, "tokens")),
+        documents_scored=_counted(encode, _documents_scored) or 0,
+        pieces=_counted(tokenize, lambda found: _count(found["pieces"])),
+    )
+
+
+def _counted(path: Path, figures: Callable[[Any], T]) -> T | None:
+    """Of what the file says; None where there is none."""
+    if not path.is_file():
+        return None
     try:
-        return _sizes(params, catalog, counted)
-    except (AttributeError, KeyError, TypeError):
+        return figures(read_json(path))
+    except (KeyError, TypeError):
         raise PipelineError(
-            f"{metrics}: a file there is not what its stage writes; run `dvc repro`, or remove it"
+            f"{path}: not what its stage writes; run `dvc repro`, or remove it"
         ) from None
 
 
-def _sizes(params: DownloadParams, catalog: Path, counted: Mapping[str, Any]) -> DataSizes:
-    ours = {params.corpus, Path(params.corpus).expanduser().resolve().name}
-    if counted.get("download", {}).get("corpus") not in ours:
-        published, unpacked = _published_bytes(params.corpus, catalog)
-        return DataSizes(published, unpacked, None, None, 0, None)
-    raw = counted["download"]["bytes"]
-    splits = tokens = None
-    scored = 0
-    if "clean" in counted:
-        splits = {name: counted["clean"]["bytes"][name] for name in ("train", "valid", "test")}
-    if "encode" in counted:
-        tokens = {name: counts["tokens"] for name, counts in counted["encode"].items()}
-        scored = sum(counted["encode"][name]["documents"] for name in ("valid", "test"))
-    pieces = counted.get("tokenize", {}).get("pieces")
-    return DataSizes(raw, raw, splits, tokens, scored, pieces)
+def _of_splits(found: Any, name: str) -> dict[str, int]:
+    return {split: _count(found[split][name]) for split in SPLITS}
+
+
+def _documents_scored(found: Any) -> int:
+    documents = _of_splits(found, "documents")
+    return documents["valid"] + documents["test"]
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise TypeError
+    return value
 
 
 def _published_bytes(corpus: str, catalog: Path) -> tuple[int | None, int | None]:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from reprise.commands.__main__ import reprise
 from reprise.data_forecast import START_SECONDS, data_forecasts, known_sizes, vocabulary_size
+from reprise.files import write_json
 from reprise.forecast import Forecast, in_time, table
 from reprise.machine import resolve
 from reprise.memory_fit import Activations, State, StepMemory
@@ -332,14 +333,28 @@ def test_what_training_or_scoring_would_refuse_is_refused_before(
     assert result.stderr.startswith(line), result.stderr
 
 
-def test_figures_that_no_stage_wrote_are_told(params_path: Path, tmp_path: Path) -> None:
-    (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics" / "download.json").write_text("[]")
+@pytest.mark.parametrize(
+    ("stage", "figures"),
+    [
+        ("download", []),
+        ("download", {"corpus": "docstrings", "bytes": "much"}),
+        ("download", {"corpus": ["docstrings"], "bytes": 1}),
+        ("clean", {"bytes": {"train": 10, "valid": 5}}),
+        ("clean", {"bytes": {"train": 10, "valid": 5, "test": -5}}),
+        ("tokenize", {"pieces": None}),
+        ("encode", {"train": {"tokens": 10}, "valid": 5, "test": {}}),
+    ],
+)
+def test_figures_that_no_stage_wrote_are_told(
+    stage: str, figures: Any, params_path: Path, tmp_path: Path
+) -> None:
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    write_json(metrics / "download.json", {"corpus": "docstrings", "bytes": 1000})
+    write_json(metrics / f"{stage}.json", figures)
     place = ["--params", str(params_path), "--catalog", str(CATALOG)]
-    command = ["preflight", *place, "--metrics", str(tmp_path / "metrics")]
-    result = CliRunner().invoke(reprise, command)
+    result = CliRunner().invoke(reprise, ["preflight", *place, "--metrics", str(metrics)])
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"error: {tmp_path}/metrics: a file there is not what its stage writes; run `dvc repro`, "
-        "or remove it"
+        f"error: {metrics}/{stage}.json: not what its stage writes; run `dvc repro`, or remove it"
     ]
