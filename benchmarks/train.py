@@ -16,7 +16,6 @@ float32. Nothing else may run on the machine meanwhile.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from reprise.models import build_model
 from reprise.models.size import training_flops_per_token
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
+from reprise.reckoning import peak_memory
 from reprise.training import Training
 from reprise.yaml_files import read_yaml
 
@@ -107,14 +107,14 @@ def params_of(case: Case) -> tuple[ModelParams, TrainParams]:
     return ModelParams.model_validate(model), TrainParams.model_validate(train)
 
 
-def made_up_text(vocabulary: int) -> EncodedSplit:
+def made_up_text(vocabulary: int, tokens: int = TEXT_TOKENS) -> EncodedSplit:
     """Zipf's frequencies; every second token follows from the one before it."""
     random = np.random.default_rng(1)
     weights = 1 / np.arange(1, vocabulary - 1)
-    drawn = 2 + random.choice(vocabulary - 2, TEXT_TOKENS, p=weights / weights.sum())
+    drawn = 2 + random.choice(vocabulary - 2, tokens, p=weights / weights.sum())
     follows = 2 + random.permutation(vocabulary - 2)
     ids = drawn.copy()
-    for place in np.flatnonzero(random.random(TEXT_TOKENS) < 0.5):
+    for place in np.flatnonzero(random.random(tokens) < 0.5):
         if place:
             ids[place] = follows[ids[place - 1] - 2]
     ids[-1] = BOUNDARY
@@ -249,6 +249,7 @@ def measure(case: Case, whose: str, seconds: float) -> dict[str, Any]:
         first.append(next(losses))
         steps += 1
     took = time.perf_counter() - begin
+    peak = peak_memory(fabric.device.type)  # before the products below, which take some too
     precision = machine.precision if whose == "ours" else "fp32"
     tokens_per_second = steps * case.rows * case.length / took
     flops = training_flops_per_token(model_params, case.vocabulary, case.length)
@@ -257,7 +258,8 @@ def measure(case: Case, whose: str, seconds: float) -> dict[str, Any]:
         "precision": precision,
         "tokens_per_second": tokens_per_second,
         "share": tokens_per_second * flops / rate,
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - start,
+        "peak_bytes": peak,
+        "peak_megabytes": peak / 1e6 - start,
         "loss": first[COMPARED_STEPS - 1],
     }
 

@@ -2,7 +2,7 @@
 
 exponential: with a decay that is lower at first, as in TensorFlow's ExponentialMovingAverage:
 d = min(decay, (1 + t) / (10 + t)). triggered: the plain mean from the step on at which the loss on
-valid stops improving, which with sgd is NT-ASGD (Merity et al. 2018, 1708.02182, section 4): it is
+valid stops improving, which with sgd is NT-ASGD (Merity et al. 2018, 1708.02182, section 3): it is
 above the best of those before the last `averaging_patience`.
 """
 

@@ -5,6 +5,7 @@ Dynamic evaluation and the neural cache are named beside it, and are no part of 
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -158,11 +159,11 @@ def tell(split: str, bits_per_byte: Mapping[str, float], of_variants: Mapping[st
 
 def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -> None:
     """One row a document of each split: what it counts, and everybody's nats on it."""
-    with replacing(path) as scratch:
+    with replacing(path) as scratch, ExitStack() as opened:
         writer = None
         for result in results:
             first = 0
-            documents = pq.ParquetFile(encoded / f"{result.split}.parquet")
+            documents = opened.enter_context(pq.ParquetFile(encoded / f"{result.split}.parquet"))
             for batch in documents.iter_batches(ROWS_AT_ONCE, columns=list(COUNTED)):
                 rows = slice(first, first + batch.num_rows)
                 first += batch.num_rows
@@ -172,10 +173,10 @@ def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -
                     **{name: pa.array(values[rows]) for name, values in result.columns.items()},
                 }
                 table = pa.table(columns)
-                writer = writer or pq.ParquetWriter(scratch, table.schema, compression="zstd")
+                writer = writer or opened.enter_context(
+                    pq.ParquetWriter(scratch, table.schema, compression="zstd")
+                )
                 writer.write_table(table)
-        if writer is not None:
-            writer.close()
 
 
 def write_quantiles(path: Path, encoded: Path, result: SplitResult) -> None:

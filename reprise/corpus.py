@@ -70,11 +70,6 @@ def open_documents(path: Path) -> Iterator[pq.ParquetFile]:
         ) from None
 
 
-def row_groups(path: Path) -> int:
-    with open_documents(path) as file:
-        return file.num_row_groups
-
-
 def row_sizes(path: Path) -> list[int]:
     """Documents in each row group."""
     with open_documents(path) as file:
@@ -92,9 +87,3 @@ def read_columns(path: Path) -> Iterator[pa.StringArray]:
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=["text"], use_threads=False)
             yield rows["text"].combine_chunks()
-
-
-def read_texts(path: Path) -> Iterator[str]:
-    """Every document's text in order, with one row group in memory."""
-    for texts in read_columns(path):
-        yield from texts.to_pylist()

@@ -227,7 +227,7 @@ class StreamBatches:
         """Where in its stream each segment of the epoch ends.
 
         Of variable length: T with a probability of 0.95, else T / 2, and to that a normal deviation
-        of 5 tokens (Merity et al. 2018, 1708.02182, section 5).
+        of 5 tokens (Merity et al. 2018, 1708.02182, section 4.1).
         """
         length, stream = self.sequence_length, self.stream_length
         if not self.variable_length:

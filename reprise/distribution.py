@@ -60,7 +60,7 @@ def _cut(module: nn.Module, mesh: DeviceMesh) -> nn.Module:
     """Layer by layer, so that no more than a layer is whole at once; the rest is one more."""
     # Of states that are views; nobody changes them in place.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
-    for layers in module.modules():
+    for layers in module.get_submodule("model.body").modules():  # others are used by their weights
         if isinstance(layers, nn.ModuleList):
             for layer in layers:
                 fully_shard(layer, mesh=mesh["data_parallel"])

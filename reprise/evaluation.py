@@ -55,10 +55,6 @@ class Scores:
     top1: Indices
     top5: Indices
 
-    @property
-    def nats_per_token(self) -> float:
-        return float(self.nats.sum() / self.tokens.sum())
-
 
 @dataclass(frozen=True)
 class _Rows:

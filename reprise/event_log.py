@@ -8,10 +8,14 @@ from reprise.checkout import main_checkout
 
 
 class EventLog:
-    """Takes figures by step; one without a writer takes them nowhere."""
+    """Takes figures by step; one without a writer takes them nowhere.
 
-    def __init__(self, writer: Any = None) -> None:
-        self._writer = writer
+    A step that is not after the last one is one that is trained again: what was told from there on
+    no longer counts.
+    """
+
+    def __init__(self, writer: Any = None, last: int = 0) -> None:
+        self._writer, self._last = writer, last
 
     @classmethod
     @contextmanager
@@ -24,9 +28,13 @@ class EventLog:
 
         writer: Any = SummaryWriter  # its signature has no types
         with writer(main_checkout() / ".tensorboard" / name, purge_step=step + 1) as opened:
-            yield cls(opened)
+            yield cls(opened, step)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         if self._writer is not None:
+            if step <= self._last:
+                self._writer.purge_step = step
+                self._writer.close()  # the next figure opens a file that begins with the purge
+            self._last = step
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)

@@ -100,17 +100,22 @@ def _adopt_slurm() -> None:
 
 
 def run_processes(
-    module: str, arguments: Sequence[str], wanted: Processes, kept: str = KEPT
+    module: str,
+    arguments: Sequence[str],
+    wanted: Processes,
+    kept: str = KEPT,
+    parent: int | None = None,
 ) -> None:
     """Run `python -m module` as so many processes on this machine until all have ended well.
 
     PipelineError where one is killed, SystemExit where one has told itself what is wrong; none is
-    left behind either way. `kept`: what is told of the work that was done.
+    left behind either way. `kept`: what is told of the work that was done. `parent`: without this
+    process they end; None: the one that started this one.
     """
     place = {"WORLD_SIZE": str(wanted.count), "MASTER_ADDR": "127.0.0.1"}
     place["MASTER_PORT"] = str(_free_port())
     processes: list[subprocess.Popen[bytes]] = []
-    with StopRequest() as stop:
+    with StopRequest(parent) as stop:
         try:
             for number in range(wanted.count):
                 process = subprocess.Popen(

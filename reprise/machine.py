@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from joblib import cpu_count
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
 from reprise.cores import share_cores
@@ -44,7 +46,7 @@ class Machine:
 def resolve(train: TrainParams, model: ModelParams) -> Machine:
     """Settle device, precision and threads; PipelineError for what is not there."""
     device = _device(train.device)
-    _check_devices(device, train.devices)
+    _check_devices(device, train)
     if train.compile is True:
         _check_compile(model)
     return Machine(
@@ -66,14 +68,36 @@ def fabric_for(
     _use_threads(max(1, machine.threads // processes.devices))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
     if machine.device == "cuda" and deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        _take_kernels_that_repeat()
     precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
     if processes.count > 1:
         return joined_fabric(processes, machine.device, precision)
-    if machine.device == "xpu":  # Fabric has no accelerator of this name
-        return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), precision=precision)
+    if machine.device == "xpu":  # Fabric has no accelerator of this name, and would cast for a CPU
+        plugin = MixedPrecision(precision, "xpu") if machine.precision == "bf16" else None
+        return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), plugins=plugin)
     return Fabric(accelerator=machine.device, devices=1, precision=precision)
+
+
+def _take_kernels_that_repeat() -> None:
+    """With warn_only attention would take the others (attention_backward.cu)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def missing_kernel_told() -> Iterator[None]:
+    """Inside, where kernels that repeat are wanted and there is none, that is one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        missing, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise PipelineError(
+            f"train.deterministic: found true, but torch's {missing} has no kernel that repeats on "
+            "this device; set it to false"
+        ) from error
 
 
 def has_compiler() -> bool:
@@ -92,7 +116,10 @@ def scoring_device(trained_on: str, threads: int) -> torch.device:
     """Where figures are computed: where training was, else the CPU; in full float32."""
     _use_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # its recurrent kernels would round to TF32
-    return torch.device(trained_on if trained_on in _present() else "cpu")
+    device = torch.device(trained_on if trained_on in _present() else "cpu")
+    if device.type == "cuda":
+        _take_kernels_that_repeat()  # of dynamic evaluation
+    return device
 
 
 def _use_threads(count: int) -> None:
@@ -130,7 +157,13 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _check_devices(device: str, wanted: int) -> None:
+def _check_devices(device: str, train: TrainParams) -> None:
+    if device not in ("cpu", "cuda") and train.nodes > 1:
+        raise PipelineError(
+            f"train.nodes: found {train.nodes}, but training on {device} takes one machine; "
+            "here allowed: 1"
+        )
+    wanted = train.devices
     there = {"cpu": wanted, "cuda": torch.cuda.device_count()}.get(device, 1)
     if wanted > there:
         raise PipelineError(

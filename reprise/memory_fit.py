@@ -257,7 +257,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    texts = "can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory"
+    texts = (
+        "can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory|"
+        "CUDA error: out of memory|ALLOC_FAILED"
+    )
     return isinstance(error, RuntimeError) and re.search(texts, str(error)) is not None
 
 

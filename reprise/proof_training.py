@@ -45,7 +45,7 @@ def train_until(place: Path, name: str, stop: int) -> None:
     if training.step == 0 and train.averaging == "triggered":
         # As if valid had been better before: the average starts at the first validation.
         training.average.losses = [-math.inf] * (train.averaging_patience + 1)
-    with run.out_of_memory_told(), StopRequest(PARENT) as request:
+    with run.limits_told(), StopRequest(PARENT) as request:
         for step in run.steps():
             if reason := first_reason(training.fabric, request.reason()):
                 raise Interrupted(f"stopped by {reason}")

@@ -234,9 +234,9 @@ def _subject(model: ModelParams, train: TrainParams, settings: dict[str, Any], i
 
 
 def _write_sample(encoded: Path, sample: Path, train: TrainParams, vocabulary_size: int) -> str:
-    """A small data/encode, of which an epoch ends before the last step; its name."""
+    """A small data/encode, whose epoch ends in a short batch before the last step; its name."""
     batch = train.batch_size * train.sequence_length
-    tokens = {"train": batch * (train.max_steps - 1), "valid": batch * VALID_BATCHES}
+    tokens = {"train": batch * (train.max_steps - 1) - batch // 3, "valid": batch * VALID_BATCHES}
     there = (encoded / "vocabulary.json").exists()
     sample.mkdir()
     vocabulary = {"boundary": 0, "vocabulary_size": vocabulary_size}

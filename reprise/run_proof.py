@@ -242,12 +242,12 @@ def _weights_checks(record: Mapping[str, Any]) -> Iterator[Check]:
         yield Check("same", subject)
     delivery = CheckpointFolder.of_run(record["run_key"], keep=1).folder / "delivered.json"
     subject = f"{WEIGHTS}: as training delivered them"
-    if delivery.is_file():
-        yield _compare(
-            subject, read_json(delivery)["sha256"], sha256_of(WEIGHTS), remedy, "sha256 "
-        )
+    delivered = read_json(delivery) if delivery.is_file() else None
+    if isinstance(delivered, dict) and "sha256" in delivered:
+        yield _compare(subject, delivered["sha256"], sha256_of(WEIGHTS), remedy, "sha256 ")
     else:
-        yield Check("note", subject, f"{delivery} is not there, so {LOCK} alone was asked")
+        fault = "is not there" if delivered is None else "says nothing of it"
+        yield Check("note", subject, f"{delivery} {fault}, so {LOCK} alone was asked")
 
 
 def _figures_checks(record: Mapping[str, Any]) -> Iterator[Check]:

@@ -31,8 +31,6 @@ from reprise.words import Hashes64, words_of
 SAMPLE_CHARACTERS = 2000
 DRAWN = len(SPLITS)  # in `published`: the document's split is drawn
 
-Digests = npt.NDArray[np.bytes_]  # S16
-
 
 @dataclass(frozen=True)
 class Dropped:

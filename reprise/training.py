@@ -9,7 +9,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -58,7 +58,6 @@ class Step:
     learning_rate: float
     gradient_norm: float  # before clipping
     skipped: bool = False  # loss or gradient were not finite, so no weight was changed
-    spike: bool = False  # the loss is far above what it was of late
 
 
 class Objective(nn.Module):
@@ -73,13 +72,13 @@ class Objective(nn.Module):
     def forward(
         self, inputs: Tensor, targets: Tensor, state: State | None
     ) -> tuple[Tensor, Tensor | float, State]:
-        """Ids and next ids (B, T) -> summed nats, the penalty on activations, next state."""
-        if not (self.activation or self.temporal):
-            hidden, state = self.model(inputs, state)
-            return self.model.head(hidden, targets), 0.0, state
+        """Ids and next ids (B, T) -> summed nats, the penalty on activations, what is carried."""
         hidden, raw, state = self.model.regularized(inputs, state)
-        penalty = activation_penalty(hidden, raw, self.activation, self.temporal)
-        return self.model.head(hidden, targets), penalty, state
+        penalty: Tensor | float = 0.0
+        if self.activation or self.temporal:
+            penalty = activation_penalty(hidden, raw, self.activation, self.temporal)
+        # Keys and values of a window are of no use after it, and large.
+        return self.model.head(hidden, targets), penalty, state if self.model.recurrent else []
 
 
 @dataclass
@@ -107,6 +106,7 @@ class Training:
     nats_since_row: float = 0.0
     tokens_since_row: int = 0
     spikes: SpikeWatch = field(default_factory=SpikeWatch)
+    compiled: bool = False
 
     PLAIN = (
         *("step", "tokens", "best_step", "best_nats", "best_weights", "poor_validations"),
@@ -120,6 +120,12 @@ class Training:
         optimizers = make_optimizers(self.model, self.params, self.fabric.device.type)
         self.optimizers: list[Any] = [*map(self.fabric.setup_optimizers, optimizers)]
         self.average = WeightAverage(self.model, self.params)
+
+    def compile(self) -> None:
+        """The network's body in place, once for each shape of a batch: with shapes left open, the
+        kernels of a step would depend on those before it. Validation has too many shapes."""
+        self.model.body.compile(dynamic=False)
+        self.compiled = True
 
     def steps(self, batches: Batches) -> Iterator[Step]:
         """Train to the end, a step at a time; the caller may validate, save and leave between."""
@@ -149,19 +155,11 @@ class Training:
                 optimizer.zero_grad()
             self.step += 1
             self.finished = self.step == params.max_steps
-            spike = not skip and self.spikes.sees(nats / tokens)
-            if spike:
+            if not skip and self.spikes.sees(nats / tokens):  # far above what it was of late
                 log.warning("step %d: the loss jumps to %.3f", self.step, nats / tokens)
             # 7. now and then validate, save and report: the caller's part
-            yield Step(
-                self.step,
-                nats,
-                tokens,
-                params.learning_rate * fraction,
-                norm,
-                skipped=skip,
-                spike=spike,
-            )
+            rate = params.learning_rate * fraction
+            yield Step(self.step, nats, tokens, rate, norm, skipped=skip)
 
     def _accumulate(self, batch: Batch, tokens: int) -> float:
         """Add the gradients of the loss a token, over `tokens` of all processes; nats summed over
@@ -195,7 +193,7 @@ class Training:
         return float(total)
 
     def _rate_fraction(self, batch: Batch) -> float:
-        """Of the highest rate; shorter segments get less (Merity et al. 2018, section 5)."""
+        """Of the highest rate; shorter segments get less (Merity et al. 2018, section 4.1)."""
         fraction = rate_fraction(self.step, self.params) * self.rate_factor
         if self.params.variable_length:
             fraction *= batch.inputs.shape[1] / self.params.sequence_length
@@ -256,7 +254,8 @@ class Training:
             batch_tokens=self.params.batch_size * self.params.sequence_length,
         )
         own, device = own_documents(self.fabric, valid), self.fabric.device
-        with self.fabric.autocast(), self._whole_model() as model:
+        eager = torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+        with eager, self.fabric.autocast(), self._whole_model() as model:
             scores = score_split(model, own, scoring, device, "valid")
         nats, tokens = summed(self.fabric, float(scores.nats.sum()), own.tokens)
         return nats / tokens

@@ -83,7 +83,7 @@ def training_forecasts(
     )
     return [
         forecast,
-        _evaluate(model, train, evaluate, pieces, parameters, sizes, scoring),
+        _evaluate(model, train, evaluate, parameters, sizes, scoring),
     ], refusals
 
 
@@ -92,6 +92,7 @@ def _misfits(
 ) -> list[str]:
     """A line for each setting that the network or the text is too small for."""
     checks: list[Callable[[], None]] = [
+        lambda: train.check_network(model),
         lambda: model.check_window("train.sequence_length", train.sequence_length),
         lambda: model.check_window(
             "evaluate.window", evaluate.window_and_stride(train.sequence_length)[0]
@@ -113,7 +114,6 @@ def _evaluate(
     model: ModelParams,
     train: TrainParams,
     params: EvaluateParams,
-    pieces: int,
     parameters: int,
     sizes: DataSizes,
     scoring: float | None,  # seconds a token
@@ -158,7 +158,8 @@ def _shortest_step(
     params = params.model_copy(
         update=alone | {"max_steps": 1 + TIMED_STEPS, "schedule": "constant"}
     )
-    training = Training(fabric_for(machine), model, params, rows)
+    fabric = fabric_for(machine, deterministic=params.deterministic)
+    training = Training(fabric, model, params, rows)
     length = rows * params.sequence_length * (1 + TIMED_STEPS)
     split = _random_split(length, length, model.embedding.num_embeddings)
     batches = batches_for(params, split, recurrent=model.recurrent)

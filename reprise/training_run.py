@@ -1,9 +1,8 @@
 """A run of training from its beginning, settings and files, to its end, a model delivered."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,10 +12,11 @@ from filelock import FileLock
 
 from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import Batches, EncodedSplit, batches_for, check_sizes, vocabulary_in
+from reprise.dvc_hashes import dvc_md5
 from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
-from reprise.machine import Machine, fabric_for, resolve
+from reprise.machine import Machine, fabric_for, missing_kernel_told, resolve
 from reprise.memory import holes_given_back
 from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
@@ -53,6 +53,7 @@ class TrainingRun:
     @classmethod
     def prepare(cls, params: TrainParams, model_params: ModelParams, encoded: Path) -> Self:
         """Ready for the next step: the first, or the one after the newest whole checkpoint."""
+        params.check_network(model_params)
         model_params.check_window("train.sequence_length", params.sequence_length)
         machine = resolve(params, model_params)
         processes = Processes.of(params)
@@ -97,16 +98,22 @@ class TrainingRun:
             reckoning=Reckoning(memory, rows, params, valid.tokens),
         )
         if machine.compiled:
-            model.body.compile()  # in place: weights keep their names
+            run.training.compile()
         run._tell(machine, processes, split)
-        with run.out_of_memory_told():
+        with run.limits_told():
             run._resume()
         return run
 
-    def out_of_memory_told(self) -> AbstractContextManager[None]:
-        """Inside, running out of memory is one line that says what took it."""
+    @contextmanager
+    def limits_told(self) -> Iterator[None]:
+        """Inside, running out of memory is one line that says what took it; so is a kernel that
+        the device does not have."""
         reckoning = self.reckoning
-        return out_of_memory_told(reckoning.memory, reckoning.params, reckoning.rows)
+        with (
+            missing_kernel_told(),
+            out_of_memory_told(reckoning.memory, reckoning.params, reckoning.rows),
+        ):
+            yield
 
     def steps(self) -> Iterator[Step]:
         """Train to the end; where a step fails and the settings say so, from a checkpoint again."""
@@ -260,7 +267,7 @@ class TrainingRun:
     def _compare_with_earlier(self, weights_path: Path) -> None:
         delivery = {
             "sha256": sha256_of(weights_path),
-            "md5": hashlib.md5(weights_path.read_bytes(), usedforsecurity=False).hexdigest(),
+            "md5": dvc_md5(weights_path, Path()),
             "processes": self.processes,
         }
         if earlier := self._delivered():

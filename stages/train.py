@@ -34,7 +34,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
 
     processes = Processes.of(load_section(params_path, TrainParams))
     if must_start(processes):
-        run_processes("stages.train", sys.argv[1:], processes)
+        run_processes("stages.train", sys.argv[1:], processes, parent=PARENT)
         return
     with one_voice():
         train(params_path, encoded, model, metrics, log)
@@ -74,7 +74,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
         speed = Speed.measured(model_params, size, params, device, precision)
     throughput = Throughput(device, EnergyMeter.of_training(params, device.type))
     with (
-        run.out_of_memory_told(),
+        run.limits_told(),
         StopRequest(PARENT) as stop,
         start_of_training(params_path, run.settings, continues=training.step > 0)
         if run.is_first

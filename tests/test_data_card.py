@@ -198,6 +198,8 @@ def test_empty_splits_and_unused_vocabularies_are_drawn(tmp_path: Path) -> None:
     nothing = np.zeros(0, np.int64)
     draw_lengths(dict.fromkeys(("train", "valid", "test"), nothing), tmp_path / "a.svg")
     draw_frequencies(np.zeros(5, np.int64), tmp_path / "b.svg")
+    for name in ("a", "b"):
+        assert "</svg>" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def test_the_exponent_is_found_again() -> None:

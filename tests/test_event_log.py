@@ -47,6 +47,14 @@ def test_what_was_written_after_the_last_checkpoint_gives_way_to_the_resumed_run
     ]
 
 
+def test_steps_that_are_trained_again_count_as_the_last_time(folder: Path) -> None:
+    with EventLog.start(NAME, wanted=True, step=0) as events:
+        for loss, steps in ((3.0, (10, 20, 30)), (2.0, (20, 30, 40)), (1.0, (40, 50))):
+            for step in steps:
+                events.log({"loss/train": loss, "speed/tokens_per_second": 100 * loss}, step)
+    assert points(folder) == [(10, 3.0), (20, 2.0), (30, 2.0), (40, 1.0), (50, 1.0)]
+
+
 def test_a_run_that_begins_anew_keeps_nothing_of_the_earlier_one(folder: Path) -> None:
     write(0, 50, loss=3.0)
     write(0, 20, loss=2.0)

@@ -12,7 +12,14 @@ from helpers import model_params, new_training, split_of, train_params
 from torch._inductor.cpp_builder import cpp_compiler_search
 
 from reprise.errors import PipelineError
-from reprise.machine import fabric_for, has_compiler, made_for_bf16, resolve, scoring_device
+from reprise.machine import (
+    fabric_for,
+    has_compiler,
+    made_for_bf16,
+    missing_kernel_told,
+    resolve,
+    scoring_device,
+)
 
 
 def test_auto_is_settled_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +119,7 @@ def test_a_compiled_network_learns_what_it_learns_uncompiled() -> None:
         params = train_params(compile=compiled, max_steps=5)
         training, batches = new_training(model, params, split)
         if resolve(params, model).compiled:
-            training.model.body.compile()
+            training.compile()
         losses[compiled] = [step.nats / step.tokens for step in training.steps(batches)]
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
 
@@ -137,6 +144,30 @@ def test_more_devices_than_the_machine_has_are_told(monkeypatch: pytest.MonkeyPa
     assert str(error.value) == (
         "train.devices: found 4, but for training on cuda this machine has 2; here allowed: 1 to 2"
     )
+
+
+def test_several_machines_are_for_cuda_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reprise.machine._present", lambda: ["mps", "cpu"])
+    with pytest.raises(PipelineError) as error:
+        resolve(train_params(device="auto", nodes=2), model_params())
+    assert str(error.value) == (
+        "train.nodes: found 2, but training on mps takes one machine; here allowed: 1"
+    )
+
+
+def test_a_kernel_that_does_not_repeat_is_told_where_it_must() -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(PipelineError) as error, missing_kernel_told():
+            torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert str(error.value) == (
+        "train.deterministic: found true, but torch's put_ has no kernel that repeats on this "
+        "device; set it to false"
+    )
+    with pytest.raises(RuntimeError, match="another"), missing_kernel_told():
+        raise RuntimeError("another")
 
 
 def test_numbers_nearest_to_zero_are_zero_in_all_threads_that_train() -> None:

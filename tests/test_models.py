@@ -36,10 +36,10 @@ def test_recurrent_layers_equal_torchs_own(kind: str) -> None:
     model = make(kind, size=16, layers=2)
     reference = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](16, 16, 2, batch_first=True)
     for number, layer in enumerate(model.body.layers):
-        for theirs, ours in (("weight", "weight"), ("bias", "bias")):
+        for part in ("weight", "bias"):
             for end, name in (("ih", "input"), ("hh", "hidden")):
-                target = getattr(reference, f"{theirs}_{end}_l{number}")
-                target.data.copy_(getattr(layer, f"{name}_{ours}").data)
+                target = getattr(reference, f"{part}_{end}_l{number}")
+                target.data.copy_(getattr(layer, f"{name}_{part}").data)
     hidden, _ = model(ids())
     expected, _ = reference(model.embedding(ids()))
     torch.testing.assert_close(hidden, expected, atol=1e-6, rtol=1e-5)

@@ -98,6 +98,11 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ),
         (
             "model",
+            {"architecture": "gpt2", "embedding_size": 30, "hidden_size": 30, "heads": 4},
+            "model: hidden_size 30 must be a multiple of heads 4",
+        ),
+        (
+            "model",
             {"architecture": "gru", "attention_dropout": 0.1},
             "model: attention_dropout is for transformers; architecture is gru",
         ),

@@ -317,6 +317,22 @@ def test_real_steps_are_timed_whatever_the_settings_are(schedule: str) -> None:
             "error: evaluate.window: found 32, allowed: up to model.positions 16; ",
         ),
         (
+            {
+                "model": {"architecture": "gpt2", "variational_dropout": False},
+                "train": {"activation_regularization": 2.0},
+            },
+            "error: train.activation_regularization: found 2.0, which is for recurrent networks; "
+            "model.architecture is gpt2; allowed: 0.0",
+        ),
+        (
+            {
+                "model": {"architecture": "transformer", "variational_dropout": False},
+                "train": {"variable_length": True},
+            },
+            "error: train.variable_length: found true, which is for recurrent networks; "
+            "model.architecture is transformer; allowed: false",
+        ),
+        (
             {"train": {"batch_size": 9_000_000}},
             "error: train.batch_size: found 9000000, but the train split has ",
         ),

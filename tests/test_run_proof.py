@@ -81,6 +81,15 @@ def test_a_finished_run_is_what_its_records_say(restored: Project) -> None:
 
 
 @pytest.mark.slow
+def test_a_delivery_that_says_nothing_of_the_weights_is_noted(restored: Project) -> None:
+    (delivery,) = (restored.folder / ".checkpoints").glob("*/delivered.json")
+    delivery.write_text("{}")
+    result = verified(restored)
+    assert result.exit_code == 0
+    assert "says nothing of it, so dvc.lock alone was asked" in result.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "told"),
     [

@@ -11,7 +11,8 @@ from helpers import model_params, new_training, random_split, split_of, train_pa
 from torch import nn
 
 from reprise.errors import PipelineError
-from reprise.training import NotFiniteError, rows_as_csv, step_seed
+from reprise.models import build_model
+from reprise.training import NotFiniteError, Objective, rows_as_csv, step_seed
 
 SPLIT = random_split()
 
@@ -234,6 +235,15 @@ def test_micro_batches_add_up_to_one_batch(architecture: str) -> None:
         assert losses == pytest.approx(results[0][0], rel=1e-5)
         for name, value in found.items():
             torch.testing.assert_close(value, results[0][1][name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("architecture", "kept"), [("gru", 1), ("transformer", 0)])
+def test_of_a_segment_only_what_is_carried_on_is_kept(architecture: str, kept: int) -> None:
+    model = model_params(architecture=architecture)
+    objective = Objective(build_model(model, 20), train_params())
+    ids = torch.ones(2, 5, dtype=torch.long)
+    _, _, state = objective(ids, ids, None)
+    assert len(state) == kept * model.layers
 
 
 @pytest.mark.parametrize(

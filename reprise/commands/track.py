@@ -38,7 +38,7 @@ def sync() -> None:
 @command
 @params_option
 @click.option("--name", default="reprise", show_default=True, help="The registered model's name.")
-@click.option("--alias", default="best", show_default=True)
+@click.option("--alias", default="best", show_default=True, help="The alias that it gets.")
 @click.option("--run", "run_id", help="A run's id.  [default: the best on valid]")
 def register(params_path: Path, name: str, alias: str, run_id: str | None) -> None:
     """Give the model of the best run, by bits a byte on valid, a name and an alias.

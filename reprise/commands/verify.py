@@ -15,7 +15,13 @@ def verify() -> None:
 @command
 @params_option
 @path_option("--encoded", "data/encode", "Folder of the encoded splits; random ids without one.")
-@click.option("--steps", type=click.IntRange(min=4, max=1_000_000), default=6, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=4, max=1_000_000),
+    default=6,
+    show_default=True,
+    help="Of the optimizer.",
+)
 def resume(params_path: Path, encoded: Path, steps: int) -> None:
     """Train some steps unbroken, repeated, and stopped and gone on with; compare every bit.
 

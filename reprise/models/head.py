@@ -12,8 +12,9 @@ from torch.autograd.function import FunctionCtx
 from reprise.models.transposing import transposed, turn_product
 
 # Numbers, 64 MB in float32. With fewer the weights' gradient is a sum of more products, each of few
-# rows and slow.
+# rows and slow; a GPU adds up sums as large as the weights, and wants fewer of them.
 LOGITS_AT_ONCE = 16_000_000
+LOGITS_AT_ONCE_ON_GPU = 64_000_000
 # Scoring has no such product; what a processor's cache holds is three times as fast there.
 SCORED_AT_ONCE = 4_000_000
 LOGITS_IN_CACHE = 1_000_000  # between the products of training, on a CPU: 4 MB
@@ -64,9 +65,10 @@ class Head(nn.Module):
         return rows_scored_at_once(len(self.bias))
 
 
-def rows_at_once(vocabulary_size: int) -> int:
+def rows_at_once(vocabulary_size: int, *, on_cpu: bool) -> int:
     """Positions whose logits are in memory together."""
-    return max(1, LOGITS_AT_ONCE // vocabulary_size)
+    numbers = LOGITS_AT_ONCE if on_cpu else LOGITS_AT_ONCE_ON_GPU
+    return max(1, numbers // vocabulary_size)
 
 
 def rows_scored_at_once(vocabulary_size: int) -> int:
@@ -99,7 +101,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         device = hidden.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        rows = min(rows_at_once(len(bias)), len(hidden))
+        rows = min(rows_at_once(len(bias), on_cpu=hidden.is_cpu), len(hidden))
         needs_gradient = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
         all_count = bool((targets >= 0).all())  # asked once: a GPU must be waited for
         with torch.autocast(device, enabled=False):

@@ -3,7 +3,7 @@
 B sequences, T tokens, E embedding size, H hidden size, V pieces in the vocabulary.
 """
 
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,6 @@ from reprise.params.model import ModelParams
 
 # What a body remembers between calls: for each layer a tuple of tensors whose first dimension is B.
 State = list[tuple[Tensor, ...]]
-
-
-class Body(Protocol):
-    recurrent: bool
-
-    def __call__(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]: ...
 
 
 class LanguageModel(nn.Module):

@@ -6,6 +6,7 @@ work in float32 and on GPUs. On a CPU in bfloat16 the loops below do it: the ker
 weight gradients that are wrong by over 20% at hidden size 1,024 (torch 2.13, with AMX units).
 """
 
+import functools
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -16,10 +17,9 @@ from torch import Tensor, nn
 from reprise.models.dropouts import Dropout, place_dropout
 from reprise.models.language_model import State, matmul_dtype
 from reprise.models.transposing import transposed
-from reprise.params.model import ModelParams
+from reprise.params.model import GATES, ModelParams
 
 Kind = Literal["rnn", "gru", "lstm"]
-GATES: dict[Kind, int] = {"rnn": 1, "gru": 3, "lstm": 4}
 TILE = 32  # numbers in bfloat16, a row of an AMX tile
 
 
@@ -86,26 +86,18 @@ class RecurrentLayer(nn.Module):
     def _kernel(
         self, inputs: Tensor, state: tuple[Tensor, ...], hidden_weight: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        weights: list[Tensor] = [
-            self.input_weight,
-            hidden_weight,
-            self.input_bias,
-            self.hidden_bias,
-        ]
-        first = tuple(tensor.unsqueeze(0).to(inputs.dtype) for tensor in state)
-        options = (
-            True,
-            1,
-            0.0,
-            torch.is_grad_enabled(),
-            False,
-            True,
-        )  # biases, layers, dropout, gradients wanted, both directions, B first
-        if self.kind == "lstm":
-            outputs, *last = torch.lstm(inputs, first, weights, *options)
-        else:
-            kernel = torch.gru if self.kind == "gru" else torch.rnn_tanh
-            outputs, *last = kernel(inputs, first[0], weights, *options)
+        dtype = matmul_dtype(inputs)
+        if dtype == torch.bfloat16 and not (inputs.is_cuda and cudnn_takes_bfloat16()):
+            dtype = torch.float32
+        weights = (self.input_weight, hidden_weight, self.input_bias, self.hidden_bias)
+        # Autocast would take float16, of which small gradients are zero (AutocastRNN.cpp).
+        with torch.autocast(inputs.device.type, enabled=False):
+            outputs, *last = run_kernel(
+                self.kind,
+                inputs.to(dtype),
+                [tensor.unsqueeze(0).to(dtype) for tensor in state],
+                [weight.to(dtype) for weight in weights],
+            )
         return outputs, tuple(tensor.squeeze(0).float() for tensor in last)
 
     def _loop(
@@ -130,6 +122,34 @@ class RecurrentLayer(nn.Module):
             hidden = step(token, from_hidden.float(), hidden)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), (hidden,)
+
+
+def run_kernel(
+    kind: str, inputs: Tensor, state: list[Tensor], weights: list[Tensor]
+) -> tuple[Tensor, ...]:
+    """torch's own, for a layer: inputs (B, T, I), state (1, B, H) -> outputs (B, T, H), state."""
+    # biases, layers, dropout, gradients wanted, both directions, B first
+    options = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
+    if kind == "lstm":
+        return torch.lstm(inputs, state, weights, *options)
+    kernel: Callable[..., tuple[Tensor, ...]] = torch.gru if kind == "gru" else torch.rnn_tanh
+    return kernel(inputs, state[0], weights, *options)
+
+
+@functools.cache
+def cudnn_takes_bfloat16() -> bool:
+    """Whether this GPU's recurrent kernels do, forward and backward; draws nothing at random."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+
+    weights = [zeros(32, 8), zeros(32, 8), zeros(32), zeros(32)]
+    try:
+        with torch.enable_grad():
+            run_kernel("lstm", zeros(1, 2, 8), [zeros(1, 1, 8)] * 2, weights)[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
 
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]

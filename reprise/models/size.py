@@ -8,10 +8,7 @@ two. Only matrix products count; all else is small beside them.
 
 from itertools import pairwise
 
-from reprise.params.model import ModelParams
-
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-ADAPTIVE_DIVISOR = 4  # of the hidden size, once more for each group of rarer pieces
+from reprise.params.model import ADAPTIVE_SHRINKS_BY, GATES, ModelParams
 
 
 def parameter_count(params: ModelParams, vocabulary_size: int) -> int:
@@ -65,7 +62,7 @@ def _head_weights(params: ModelParams, vocabulary_size: int) -> int:
     cutoffs = (*params.adaptive_cutoffs, vocabulary_size)
     weights = size * (cutoffs[0] + len(params.adaptive_cutoffs))
     for number, (start, stop) in enumerate(pairwise(cutoffs), start=1):
-        weights += size // ADAPTIVE_DIVISOR**number * (size + stop - start)
+        weights += size // ADAPTIVE_SHRINKS_BY**number * (size + stop - start)
     return weights
 
 

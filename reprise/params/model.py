@@ -16,7 +16,8 @@ Sizes = Annotated[
     Field(description=f"a whole number from 1 to {WIDEST}, or a list of them, one a layer"),
 ]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-RECURRENT = ("rnn", "gru", "lstm")
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # rows of a recurrent layer's matrices by hidden size
+RECURRENT = tuple(GATES)
 LOWEST_SOFT_CAP = 0.01  # below it all pieces are as likely
 ADAPTIVE_SHRINKS_BY = 4  # from group to group of an adaptive softmax, as in 1609.04309, 4.2
 
@@ -113,7 +114,9 @@ class ModelParams(Section):
                 f"embedding_size is {self.embedding_size} and hidden_size {self.hidden_size}; "
                 "a transformer needs them equal"
             )
-        if self.hidden_size % (2 * self.heads):
+        if self.architecture == "gpt2" and self.hidden_size % self.heads:
+            yield f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}"
+        if self.architecture != "gpt2" and self.hidden_size % (2 * self.heads):
             yield (
                 f"hidden_size {self.hidden_size} over heads {self.heads} must be an even whole "
                 "number; rotary positions turn pairs of numbers"

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reprise.errors import PipelineError
 from reprise.params.base import LARGEST_SEED, AutoOrWholeNumber, Section
+from reprise.params.model import ModelParams
 
 AutoOrSwitch = Annotated[Literal["auto"] | bool, Field(description="auto, true or false")]
 
@@ -79,6 +81,20 @@ class TrainParams(Section):
 
         if self.strategy == "fsdp" and self.optimizer == "adafactor":
             yield "strategy fsdp cuts matrices, of which optimizer adafactor needs all; take ddp"
+
+    def check_network(self, model: ModelParams) -> None:
+        """PipelineError where something is set that this architecture has no use for."""
+        neutral = {
+            "variable_length": False,
+            "activation_regularization": 0.0,
+            "temporal_activation_regularization": 0.0,
+        }
+        for name, none in neutral.items():
+            if not model.recurrent and (found := getattr(self, name)) != none:
+                raise PipelineError(
+                    f"train.{name}: found {str(found).lower()}, which is for recurrent networks; "
+                    f"model.architecture is {model.architecture}; allowed: {str(none).lower()}"
+                )
 
     @property
     def processes(self) -> int:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from reprise.checkout import experiment_tags, git_difference, git_state
 from reprise.errors import Interrupted
@@ -58,6 +58,16 @@ HASH_PREFIX = "md5/"  # of tags: the path of a file or folder that DVC tracks ->
 
 SECONDS_BETWEEN_SENDS = 5.0
 MAX_SECONDS_BETWEEN_TRIES = 60.0
+ROUNDING = 1e-5  # metrics/train.csv has six digits
+
+
+class Point(NamedTuple):
+    """Of a curve."""
+
+    name: str
+    value: float
+    step: int
+    final: bool  # as metrics/train.csv has it
 
 
 @dataclass(frozen=True)
@@ -84,9 +94,9 @@ class Tracker:
         self._start_time = 0  # milliseconds since 1970
         self._was_finished = False
         self._status: Status = "FINISHED"
-        self._recorded_steps: dict[str, set[int]] = {}
+        self._recorded: dict[str, dict[int, float]] = {}  # value by name and step
         self._recorded_figures: dict[str, float] = {}
-        self._points: list[tuple[str, float, int]] = []  # name, value, step: they wait
+        self._points: list[Point] = []  # they wait
         self._jobs: list[Job] = []
         self._system: SystemMetrics | None = None
         self._lock = threading.Lock()
@@ -164,20 +174,27 @@ class Tracker:
         The time of a point is the run's start plus a millisecond a step: whoever sends it again
         sends the same point, which the store keeps once.
         """
-        if self._wanted is not None:
-            with self._lock:
-                self._points += [
-                    (name, float(value), step)
-                    for name, value in values.items()
-                    if math.isfinite(value)
-                ]
+        self._add_points(values, step, final=False)
 
     def log_curves(self, path: Path) -> None:
-        """The rows of metrics/train.csv, so that a run gets what it lacks of its curves."""
+        """The rows of metrics/train.csv, so that a run gets what it lacks of its curves.
+
+        Where a step was trained again, after going back, the run has the value of the first time;
+        the last one's follows it.
+        """
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 numbers = {name: _number(text) for name, text in row.items() if text}
-                self.log_metrics(curve_points(numbers), int(row["step"]))
+                self._add_points(curve_points(numbers), int(row["step"]), final=True)
+
+    def _add_points(self, values: Mapping[str, float], step: int, *, final: bool) -> None:
+        if self._wanted is not None:
+            with self._lock:
+                self._points += [
+                    Point(name, float(value), step, final)
+                    for name, value in values.items()
+                    if math.isfinite(value)
+                ]
 
     def log_figures(self, values: Mapping[str, float]) -> None:
         """Figures of the run as a whole. A new value of an old figure becomes its latest one."""
@@ -247,7 +264,10 @@ class Tracker:
         for name in run.data.metrics:
             if not name.startswith(SystemMetrics.PREFIX):
                 history = client.get_metric_history(run.info.run_id, name)
-                self._recorded_steps[name] = {point.step for point in history}
+                self._recorded[name] = {
+                    point.step: point.value
+                    for point in sorted(history, key=lambda point: point.timestamp)
+                }
 
     def _send(self) -> None:
         seconds = 0.0
@@ -293,7 +313,7 @@ class Tracker:
         from mlflow.entities import Metric
 
         # After the first loss, since MLflow compares runs by what came first.
-        if self._system and self._recorded_steps and (values := self._system.read()):
+        if self._system and self._recorded and (values := self._system.read()):
             now, step = _now(), self._system.step
             points = [Metric(name, value, now, step) for name, value in values.items()]
             client.log_batch(self.run_id, metrics=points)
@@ -303,15 +323,19 @@ class Tracker:
 
         with self._lock:
             waiting = self._points[:]
-        new = {
-            (name, step): Metric(name, value, self._start_time + step, step)
-            for name, value, step in reversed(waiting)
-            if step not in self._recorded_steps.setdefault(name, set())
-        }
-        for batch in batches([*reversed(new.values())], MAX_METRICS_PER_BATCH):
+        new: dict[tuple[str, int], Metric] = {}
+        for name, value, step, final in waiting:
+            recorded = self._recorded.setdefault(name, {})
+            earlier = new.get((name, step))
+            before = earlier.value if earlier else recorded.get(step)
+            if before is None or (final and not math.isclose(before, value, rel_tol=ROUNDING)):
+                later = step in recorded  # by a millisecond, so that this value is the newest
+                time_of_step = self._start_time + step + later
+                new[name, step] = Metric(name, value, time_of_step, step)
+        for batch in batches([*new.values()], MAX_METRICS_PER_BATCH):
             client.log_batch(self.run_id, metrics=batch)
             for point in batch:
-                self._recorded_steps[point.key].add(point.step)
+                self._recorded[point.key][point.step] = point.value
         with self._lock:
             del self._points[: len(waiting)]
 
