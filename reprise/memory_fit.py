@@ -191,8 +191,7 @@ def _kept_bytes(
         return tensor.detach()  # the tensor itself would keep its own graph alive
 
     device = next(model.parameters()).device
-    longer = LONGER_SEGMENT if params.variable_length and model.recurrent else 0
-    length = params.sequence_length + longer
+    length = params.sequence_length + (LONGER_SEGMENT if params.variable_length else 0)
     pieces = torch.linspace(0, model.embedding.num_embeddings - 1, length, device=device).long()
     ids = pieces.repeat(rows, 1)  # (B, T), from all over the vocabulary
     objective = Objective(model, params).train()

@@ -228,7 +228,8 @@ def _subject(model: ModelParams, train: TrainParams, settings: dict[str, Any], i
         processes = f", {train.devices}{of_all} processes"
     return (
         f"{settings['name']}, {ids}, {machine['device']} ({machine['hardware']}), "
-        f"{machine['precision']}, {machine['threads']} threads{processes}, "
+        f"{machine['precision']}, {'compiled, ' if machine['compiled'] else ''}"
+        f"{machine['threads']} threads{processes}, "
         f"dropout {', '.join(dropouts) or 'off: set one of model to prove it too'}"
     )
 

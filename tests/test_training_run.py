@@ -211,12 +211,6 @@ def test_a_vocabulary_that_lacks_something_is_one_line(tmp_path: Path, content: 
         vocabulary_in(tmp_path)
 
 
-def test_gpt2_needs_no_positions_for_longer_segments_that_it_never_gets(encoded: Path) -> None:
-    params = train_params(variable_length=True, sequence_length=16)
-    run = TrainingRun.prepare(params, model_params(**GPT2), encoded)
-    assert torch.isfinite(torch.tensor(next(run.steps()).nats))
-
-
 def test_each_validation_is_told_and_why_training_ends_early(
     encoded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ weight gradients that are wrong by over 20% at hidden size 1,024 (torch 2.13, wi
 """
 
 import functools
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -18,6 +19,9 @@ from reprise.models.dropouts import Dropout, place_dropout
 from reprise.models.language_model import State, matmul_dtype
 from reprise.models.transposing import transposed
 from reprise.params.model import GATES, ModelParams
+
+# cuDNN wants all weights in one piece of memory and copies them there, which costs little.
+warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
 
 Kind = Literal["rnn", "gru", "lstm"]
 TILE = 32  # numbers in bfloat16, a row of an AMX tile
