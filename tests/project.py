@@ -120,11 +120,13 @@ class Project:
         prefix = "Running stage '"
         return [line[len(prefix) : -2] for line in output.splitlines() if line.startswith(prefix)]
 
-    def without_a_cut_lock(self) -> None:
-        """Remove a dvc.lock that DVC says it cannot read, as README does after a kill."""
+    def mended(self) -> None:
+        """As README does after a kill, remove what DVC was writing: a dvc.lock that it says it
+        cannot read, and empty folders of its run cache."""
         status = self.run("dvc", "status", check=False)
         if "'./dvc.lock' validation failed" in status.stderr:
             (self.folder / "dvc.lock").unlink()
+        self.run("find", ".dvc/cache/runs", "-type", "d", "-empty", "-delete", check=False)
 
     def hashes(self) -> dict[str, str]:
         """Every hash in dvc.lock, by stage and path; the code's own are left out."""

@@ -97,7 +97,7 @@ def test_killed_again_and_again_the_same_command_ends_in_equal_hashes(
         with contextlib.suppress(ProcessLookupError):  # it had ended before
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        project.without_a_cut_lock()
+        project.mended()
     project.reproduced()
     assert project.hashes() == reference.hashes()
 
@@ -111,9 +111,26 @@ def test_a_lock_that_was_cut_off_is_removed_and_no_training_is_repeated(
     text = lock.read_text(encoding="utf-8")
     lock.write_text(text[: text.rindex("path: ") + len("path:")] + "\n", encoding="utf-8")
     assert "'./dvc.lock' validation failed" in project.run("dvc", "repro", check=False).stderr
-    project.without_a_cut_lock()
+    project.mended()
     assert not lock.exists()
     assert set(project.reproduced()) <= {"data_card"}  # whose figures DVC does not cache
+    assert project.hashes() == reference.hashes()
+
+
+@pytest.mark.slow
+def test_an_empty_folder_of_the_run_cache_is_removed_and_the_stage_runs(
+    reference: Project, tmp_path: Path
+) -> None:
+    """DVC makes it before it writes what belongs there."""
+    project = reference.copied_to(tmp_path / "copy")
+    (project.folder / "dvc.lock").unlink()
+    for entry in (project.folder / ".dvc" / "cache" / "runs").glob("*/*/*"):
+        if "stages.evaluate" in entry.read_text(encoding="utf-8"):
+            entry.unlink()
+    error = project.run("dvc", "repro", check=False).stderr
+    assert "'evaluate': join() argument must be str" in error
+    project.mended()
+    assert project.reproduced() == ["evaluate"]
     assert project.hashes() == reference.hashes()
 
 
