@@ -60,6 +60,14 @@ class Step:
     skipped: bool = False  # loss or gradient were not finite, so no weight was changed
 
 
+class Carried:
+    """A state on its way into the network. Fabric does not look inside; it would round what it
+    finds to bfloat16, for each segment anew."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+
 class Objective(nn.Module):
     """Network, head and loss in one call, as Fabric wants it."""
 
@@ -70,10 +78,10 @@ class Objective(nn.Module):
         self.temporal = params.temporal_activation_regularization
 
     def forward(
-        self, inputs: Tensor, targets: Tensor, state: State | None
+        self, inputs: Tensor, targets: Tensor, carried: Carried | None
     ) -> tuple[Tensor, Tensor | float, State]:
         """Ids and next ids (B, T) -> summed nats, the penalty on activations, what is carried."""
-        hidden, raw, state = self.model.regularized(inputs, state)
+        hidden, raw, state = self.model.regularized(inputs, carried.state if carried else None)
         penalty: Tensor | float = 0.0
         if self.activation or self.temporal:
             penalty = activation_penalty(hidden, raw, self.activation, self.temporal)
@@ -174,9 +182,10 @@ class Training:
             rows = slice(start, min(start + self.micro_batch_size, each))
             part = batch.rows(slice(own + rows.start, own + rows.stop))
             inputs, targets = self.fabric.to_device((part.inputs, part.targets))
-            state = [tuple(t[rows] for t in layer) for layer in carried] if carried else None
+            of_rows = [tuple(t[rows] for t in layer) for layer in carried or ()]
             with self.fabric.no_backward_sync(self.objective, enabled=start != starts[-1]):
-                loss, penalty, state = self.objective(inputs, targets, state)
+                before = Carried(of_rows) if of_rows else None
+                loss, penalty, state = self.objective(inputs, targets, before)
                 own_end = min(own + rows.stop, len(batch.inputs))
                 share = max(0, own_end - own - rows.start) / len(batch.inputs)
                 # Processes' gradients are averaged, so that each counts as often as there are some.

@@ -246,6 +246,22 @@ def test_of_a_segment_only_what_is_carried_on_is_kept(architecture: str, kept: i
     assert len(state) == kept * model.layers
 
 
+def test_what_is_carried_on_is_not_rounded_in_bfloat16() -> None:
+    training, batches = new_training(model_params(), train_params(precision="bf16"), SPLIT)
+    given: list[Any] = []
+    training.model.body.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1]))
+    steps = training.steps(batches)
+    next(steps)
+    carried = training.carried
+    next(steps)
+    assert given[0] is None
+    assert carried is not None
+    for (hidden, cell), (given_hidden, given_cell) in zip(carried, given[1], strict=True):
+        assert torch.equal(hidden, given_hidden)
+        assert torch.equal(cell, given_cell)
+        assert not torch.equal(cell, cell.bfloat16())
+
+
 @pytest.mark.parametrize(
     ("model", "train"),
     [
