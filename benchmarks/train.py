@@ -267,7 +267,7 @@ def measure(case: Case, whose: str, seconds: float) -> dict[str, Any]:
 def _resident() -> float:
     """Megabytes of this process before the first step."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1e3
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
 
 
 def main() -> None:

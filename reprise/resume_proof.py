@@ -41,9 +41,7 @@ PARTS = {  # of a checkpoint; what has no name here is REST
 }
 REST = "counts and the rest"
 
-NOT_KEPT = (
-    "nothing of it is kept; where memory is short, make train.batch_size or the model smaller"
-)
+NOT_KEPT = "nothing of it is kept"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ def prove_resume(
     model: ModelParams, train: TrainParams, encoded: Path, vocabulary_size: int, steps: int
 ) -> ResumeProof:
     """Train `steps` steps on the first tokens in `encoded`, or on random ids below
-    `vocabulary_size` where there are none; PipelineError where that cannot be trained."""
+    `vocabulary_size` where there are none; SystemExit where that cannot be trained, which is told
+    by then, PipelineError where it is ended from outside."""
     short = shortened(train, steps)
     stop = stop_of(steps)
     stopped = f"stopped after step {stop}"

@@ -9,10 +9,13 @@ import joblib
 import pytest
 import torch
 from helpers import model_params, new_training, split_of, train_params
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.plugins.precision.precision import Precision
 from torch._inductor.cpp_builder import cpp_compiler_search
 
 from reprise.errors import PipelineError
 from reprise.machine import (
+    Machine,
     fabric_for,
     has_compiler,
     made_for_bf16,
@@ -121,6 +124,7 @@ def test_a_compiled_network_learns_what_it_learns_uncompiled() -> None:
         if resolve(params, model).compiled:
             training.compile()
         losses[compiled] = [step.nats / step.tokens for step in training.steps(batches)]
+        losses[compiled].append(training.valid_nats(split))
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
 
 
@@ -153,6 +157,16 @@ def test_several_machines_are_for_cuda_and_the_cpu(monkeypatch: pytest.MonkeyPat
     assert str(error.value) == (
         "train.nodes: found 2, but training on mps takes one machine; here allowed: 1"
     )
+
+
+def test_an_xpu_casts_for_itself() -> None:
+    """Fabric knows no accelerator of this name, and would cast for the CPU."""
+    for precision, kind in (("bf16", MixedPrecision), ("fp32", Precision)):
+        machine = Machine("xpu", "an accelerator", precision, compiled=False, threads=1, torch="")
+        fabric = fabric_for(machine)
+        assert fabric.device == torch.device("xpu", 0)
+        assert type(fabric.strategy.precision) is kind
+        assert getattr(fabric.strategy.precision, "device", "xpu") == "xpu"
 
 
 def test_a_kernel_that_does_not_repeat_is_told_where_it_must() -> None:

@@ -120,8 +120,7 @@ def test_a_training_that_is_ended_from_outside_is_one_line(tmp_path: Path) -> No
     assert result.returncode == 1
     assert result.stdout == ""
     assert re.fullmatch(
-        r"error: process [12] of 2 ended by signal 9; nothing of it is kept; where memory is "
-        r"short, make train\.batch_size or the model smaller",
+        "error: process [12] of 2 ended by signal 9; nothing of it is kept",
         result.stderr.splitlines()[-1],
     )
 

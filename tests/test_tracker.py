@@ -505,7 +505,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_slows_nothing_and_gets_all_when_it_is_back(
+def test_a_server_that_goes_away_gets_all_when_it_is_back(
     server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -211,6 +211,20 @@ def test_a_vocabulary_that_lacks_something_is_one_line(tmp_path: Path, content: 
         vocabulary_in(tmp_path)
 
 
+def test_what_is_for_recurrent_networks_alone_is_told_at_once(encoded: Path) -> None:
+    params = train_params(variable_length=True, temporal_activation_regularization=1.0)
+    with pytest.raises(PipelineError) as error:
+        TrainingRun.prepare(params, model_params(**GPT2), encoded)
+    assert error.value.lines == tuple(
+        f"train.{setting}, which is for recurrent networks; model.architecture is gpt2; "
+        f"allowed: {allowed}"
+        for setting, allowed in (
+            ("variable_length: found true", "false"),
+            ("temporal_activation_regularization: found 1.0", "0.0"),
+        )
+    )
+
+
 def test_each_validation_is_told_and_why_training_ends_early(
     encoded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

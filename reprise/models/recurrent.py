@@ -149,8 +149,10 @@ def cudnn_takes_bfloat16() -> bool:
 
     weights = [zeros(32, 8), zeros(32, 8), zeros(32), zeros(32)]
     try:
-        with torch.enable_grad():
+        with torch.autocast("cuda", enabled=False), torch.enable_grad():
             run_kernel("lstm", zeros(1, 2, 8), [zeros(1, 1, 8)] * 2, weights)[0].sum().backward()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:
         return False
     return True

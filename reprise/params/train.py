@@ -83,18 +83,20 @@ class TrainParams(Section):
             yield "strategy fsdp cuts matrices, of which optimizer adafactor needs all; take ddp"
 
     def check_network(self, model: ModelParams) -> None:
-        """PipelineError where something is set that this architecture has no use for."""
+        """PipelineError with a line for each setting that this architecture has no use for."""
         neutral = {
             "variable_length": False,
             "activation_regularization": 0.0,
             "temporal_activation_regularization": 0.0,
         }
-        for name, none in neutral.items():
-            if not model.recurrent and (found := getattr(self, name)) != none:
-                raise PipelineError(
-                    f"train.{name}: found {str(found).lower()}, which is for recurrent networks; "
-                    f"model.architecture is {model.architecture}; allowed: {str(none).lower()}"
-                )
+        faults = [
+            f"train.{name}: found {str(found).lower()}, which is for recurrent networks; "
+            f"model.architecture is {model.architecture}; allowed: {str(none).lower()}"
+            for name, none in neutral.items()
+            if not model.recurrent and (found := getattr(self, name)) != none
+        ]
+        if faults:
+            raise PipelineError(*faults)
 
     @property
     def processes(self) -> int:
