@@ -27,7 +27,7 @@ def main(place: Path, training: str, stop: int) -> None:
 
 
 def train_until(place: Path, name: str, stop: int) -> None:
-    """Leaves PLACE/TRAINING.json, what model.json would say, beside the checkpoints."""
+    """Leaves in PLACE/NAME.json what model.json would say, beside the checkpoints' folder."""
     from reprise.dataset import EncodedSplit
     from reprise.distribution import first_reason
     from reprise.errors import Interrupted

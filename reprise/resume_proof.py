@@ -80,10 +80,8 @@ def prove_resume(
         ids = _write_sample(encoded, place / "encode", short, vocabulary_size)
         params = {"model": model.model_dump(mode="json"), "train": short.model_dump(mode="json")}
         write_json(place / "params.json", params)
-        for training, until in (
-            *(("unbroken", steps), ("repeated", steps)),
-            *((stopped, stop), (stopped, steps)),
-        ):
+        parts = [("unbroken", steps), ("repeated", steps), (stopped, stop), (stopped, steps)]
+        for training, until in parts:
             log.info("%s: to step %d of %d", training, until, steps)
             arguments = [str(place), training, str(until)]
             run_processes("reprise.proof_training", arguments, Processes.of(short), NOT_KEPT)

@@ -27,6 +27,13 @@ def verified(project: Project, *options: str) -> subprocess.CompletedProcess[str
     return project.run(*command, check=False)
 
 
+def change_code(project: Project, module: str, sound: str, broken: str) -> None:
+    path = project.folder / "reprise" / f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    assert sound in text
+    path.write_text(text.replace(sound, broken), encoding="utf-8")
+
+
 def files_of(project: Project) -> dict[str, bytes]:
     return {
         str(path.relative_to(project.folder)): path.read_bytes()
@@ -68,11 +75,7 @@ def test_a_resumed_and_a_repeated_training_have_the_bits_of_an_unbroken_one(
 def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> None:
     no_dropout = {f"{place}_dropout": 0.0 for place in ("input", "hidden", "output")}
     project = Project(tmp_path, model=no_dropout, train={"devices": 1, "nodes": 2})
-    code = project.folder / "reprise" / "training.py"
-    sound = code.read_text(encoding="utf-8")
-    broken = sound.replace("set_optimizer_state(optimizer, of_optimizer)", "pass")
-    assert broken != sound
-    code.write_text(broken, encoding="utf-8")
+    change_code(project, "training", "set_optimizer_state(optimizer, of_optimizer)", "pass")
     result = verified(project)
     assert result.returncode == 1
     lines = dict(line.rsplit(": ", 1) for line in result.stdout.splitlines() if "same bits" in line)
@@ -96,11 +99,7 @@ def test_a_checkpoint_that_lacks_something_is_found_and_told(tmp_path: Path) -> 
 def test_as_many_processes_are_proved_as_train(sound: bool, tmp_path: Path) -> None:
     project = Project(tmp_path, train={"devices": 3, "batch_size": 6})
     if not sound:  # sums of three, put into other buckets after a process's first step
-        code = project.folder / "reprise" / "distribution.py"
-        text = code.read_text(encoding="utf-8")
-        broken = text.replace("find_unused_parameters=processes.count > 2", "")
-        assert broken != text
-        code.write_text(broken, encoding="utf-8")
+        change_code(project, "distribution", "find_unused_parameters=processes.count > 2", "")
     result = verified(project)
     assert ", 1 threads, 3 processes, dropout input 0.2, " in result.stdout.splitlines()[0]
     assert "repeated: weights: same bits (" in result.stdout
@@ -111,11 +110,8 @@ def test_as_many_processes_are_proved_as_train(sound: bool, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_training_that_is_ended_from_outside_is_one_line(tmp_path: Path) -> None:
     project = Project(tmp_path, train={"devices": 2})
-    code = project.folder / "reprise" / "proof_training.py"
-    text = code.read_text(encoding="utf-8")
-    code.write_text(
-        text.replace("    with one_voice", "    os.kill(os.getpid(), 9)\n    with one_voice")
-    )
+    killed = "    os.kill(os.getpid(), 9)\n    with one_voice"
+    change_code(project, "proof_training", "    with one_voice", killed)
     result = verified(project)
     assert result.returncode == 1
     assert result.stdout == ""
@@ -128,11 +124,8 @@ def test_a_training_that_is_ended_from_outside_is_one_line(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_bits_that_do_not_repeat_are_found_and_a_remedy_is_told(tmp_path: Path) -> None:
     project = Project(tmp_path, train={"deterministic": False})
-    code = project.folder / "reprise" / "training.py"
-    sound = code.read_text(encoding="utf-8")
-    broken = sound.replace("            torch.manual_seed(", "            torch.seed() and (")
-    assert broken != sound
-    code.write_text(broken, encoding="utf-8")
+    sound, broken = "            torch.manual_seed(", "            torch.seed() and ("
+    change_code(project, "training", sound, broken)
     result = verified(project, "--steps", "4")
     assert result.returncode == 1
     (weights,) = [line for line in result.stdout.splitlines() if "repeated: weights: " in line]
