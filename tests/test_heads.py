@@ -52,7 +52,8 @@ def test_the_plain_head_is_torchs_cross_entropy(
 def test_the_plain_head_in_bfloat16_gives_the_gradients_of_float32(
     at_once: int, with_amx: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(head, "MORE_LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(head, "LOGITS_IN_CACHE", 7 * E)
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: with_amx)
     torch.manual_seed(1)
     ours = Head(V, E)

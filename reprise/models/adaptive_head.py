@@ -53,7 +53,7 @@ class AdaptiveHead(nn.Module):
         if distributed.is_available() and distributed.is_initialized():
             # Processes wait for each other's gradient of every group, also of one not met.
             total = total + 0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()
-        rows = rows_at_once(self.vocabulary_size, on_cpu=hidden.is_cpu)
+        rows = rows_at_once(self.vocabulary_size, hidden)
         for start in range(0, len(targets), rows):
             piece = slice(start, start + rows)
             total = total + checkpoint(
