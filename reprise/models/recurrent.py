@@ -203,9 +203,10 @@ class _LstmLoop(torch.autograd.Function):
         used = I + H + 1
         K = -(-used // TILE) * TILE
         with torch.autocast(inputs.device.type, enabled=False):
-            nothing = bias.new_zeros(4 * H, K - used)
-            parts = [input_weight, hidden_weight, bias[:, None], nothing]
-            weight = torch.cat(parts, dim=1).to(dtype)
+            weight = torch.zeros(4 * H, K, dtype=dtype)
+            weight[:, :I] = input_weight
+            weight[:, I : I + H] = hidden_weight
+            weight[:, used - 1] = bias
             seen = torch.empty(T + 1, K, B, dtype=dtype)
             seen[:T, :I] = inputs.permute(1, 2, 0)
             seen[0, I : I + H] = hidden.t()
@@ -266,15 +267,12 @@ class _LstmLoop(torch.autograd.Function):
                 hidden_gradient = seen_gradient[t, I : I + H]
             flat = sums_gradient.transpose(0, 1).reshape(4 * H, T * B)
             weight_gradient = flat @ seen[:T].transpose(0, 1).reshape(K, T * B).t()
-            input_part, hidden_part, bias_part, _ = weight_gradient.float().split(
-                [I, H, 1, K - I - H - 1], dim=1
-            )
             return (
                 seen_gradient[:, :I].permute(2, 0, 1).to(input_dtype),
                 hidden_gradient.t().float(),
                 cell_gradient.t(),
-                input_part,
-                hidden_part,
-                bias_part[:, 0],
+                weight_gradient[:, :I].float(),
+                weight_gradient[:, I : I + H].float(),
+                weight_gradient[:, I + H].float(),
                 None,
             )
