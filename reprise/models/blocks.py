@@ -123,7 +123,9 @@ def _attend_densely(query: Tensor, key: Tensor, value: Tensor, dropout_p: float)
     """
     B, T, A, D = query.shape
     total, group = key.shape[1], A // key.shape[2]
-    heads = query, key.repeat_interleave(group, 2), value.repeat_interleave(group, 2)
+    if group > 1:
+        key, value = key.repeat_interleave(group, 2), value.repeat_interleave(group, 2)
+    heads = query, key, value
     query, key, value = (tensor.transpose(1, 2).flatten(0, 1) for tensor in heads)  # (B A, ., D)
     mixed = []
     with torch.autocast(query.device.type, enabled=False):  # it would make float32 of the weights
