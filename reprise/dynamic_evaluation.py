@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from reprise.dataset import EncodedSplit
+from reprise.errors import PipelineError
 from reprise.evaluation import Floats, Indices, evaluating, inputs_at, token_nats
 from reprise.models.language_model import LanguageModel, detach
 from reprise.progress import Progress
@@ -84,7 +85,8 @@ class DynamicEvaluation:
     def document_nats(
         self, model: LanguageModel, split: EncodedSplit, device: torch.device
     ) -> Floats:
-        """Nats of each document; the model's weights are the trained ones again afterwards."""
+        """Nats of each document; the model's weights are the trained ones again afterwards.
+        PipelineError where they run away on the way."""
         nats = np.zeros(split.documents)
         weights = list(model.parameters())
         sums = [usual.sum() for usual in self.usual_gradients]
@@ -98,7 +100,15 @@ class DynamicEvaluation:
         ):
             for segment in _segments(model, split, split.tokens, self.pace, device):
                 documents = split.documents_at(segment.positions)
-                np.add.at(nats, documents, segment.nats(model).cpu().double().numpy())
+                of_tokens = segment.nats(model).cpu().double().numpy()
+                if not np.isfinite(of_tokens).all():
+                    raise PipelineError(
+                        f"evaluate.dynamic_learning_rate: found {self.pace.learning_rate:g}, with "
+                        f"which the model has no finite loss after {segment.positions[0]:,} "
+                        "tokens; lower it, or raise evaluate.dynamic_epsilon (now "
+                        f"{self.pace.epsilon:g})"
+                    )
+                np.add.at(nats, documents, of_tokens)
                 gradients = segment.gradients(model)
                 for weight, gradient, scale, pull, goal in zip(
                     weights, gradients, scales, pulls, trained, strict=True

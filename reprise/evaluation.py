@@ -93,7 +93,8 @@ def score_split(
         while first < len(rows.start):
             longest = int(rows.lengths[first])
             steps = min(longest, STEPS_ABREAST) if model.recurrent else longest
-            batch = rows.take(slice(first, first + max(1, scoring.batch_tokens // steps)))
+            abreast = max(1, scoring.batch_tokens // max(1, steps))  # 0 where a text is empty
+            batch = rows.take(slice(first, first + abreast))
             first += len(batch.start)
             for positions, hidden in _hidden_states(model, split, batch, scoring, device):
                 _add(scores, model, split, positions, hidden)

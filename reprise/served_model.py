@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from reprise.dataset import EncodedSplit
 from reprise.evaluation import Scoring, score_split
 from reprise.model_files import load_model
+from reprise.params.base import Section, WholeNumber
+from reprise.params.evaluate import Seed, Temperature, TopK, TopP
+from reprise.params.loading import section_faults
 from reprise.sampling import Sampling, sample
 from reprise.tokenizer import Tokenizer
 
@@ -48,8 +52,7 @@ class ServedModel(PythonModel):
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        wanted = {**sampling_defaults(), **(params or {})}
-        sampling = Sampling(window=self._window, **wanted)
+        sampling = wanted_sampling(params or {}, self._window)
         texts = [str(text) for text in model_input["text"]]
         ids = [self._tokenizer.encode(text) for text in texts]
         boundary, device = self._settings["boundary"], torch.device("cpu")
@@ -57,30 +60,46 @@ class ServedModel(PythonModel):
             self._tokenizer.decode(sample(self._model, row, boundary, sampling, device).tokens)
             for row in (row.tolist() for row in ids)
         ]
-        lengths = [len(row) for row in ids]
         return pd.DataFrame(
             {
                 "completion": completions,
-                "log_probability": self._log_probabilities(ids, lengths),
-                "tokens": np.array(lengths, np.int64),
+                "log_probability": np.array([self._log_probability(row) for row in ids], float),
+                "tokens": np.array([len(row) for row in ids], np.int64),
             }
         )
 
-    def _log_probabilities(self, ids: list[Any], lengths: list[int]) -> Any:
-        """Of each text (B,), float64; transformers look back on at least half of their window."""
-        offsets = np.cumsum([0, *lengths]).astype(np.int64)
-        whole = np.concatenate([np.zeros(0, np.int32), *ids])
-        split = EncodedSplit(whole, offsets, self._settings["boundary"])
-        window = self._window
-        scoring = Scoring("document", window, -(-window // 2), BATCH_TOKENS)
-        if not split.tokens:
-            return np.zeros(len(lengths))
-        return -score_split(self._model, split, scoring, torch.device("cpu")).nats
+    def _log_probability(self, ids: Any) -> float:
+        """Of one text, (T,) ids; transformers look back on at least half of their window."""
+        # One at a time: texts in a row would each begin with the last token of the one before.
+        split = EncodedSplit(ids, np.array([0, len(ids)]), self._settings["boundary"])
+        scoring = Scoring("document", self._window, -(-self._window // 2), BATCH_TOKENS)
+        nats = score_split(self._model, split, scoring, torch.device("cpu")).nats
+        return 0.0 - float(nats[0])
+
+
+class SamplingParams(Section):
+    """What a request may set beside the texts."""
+
+    max_tokens: WholeNumber
+    temperature: Temperature
+    top_k: TopK
+    top_p: TopP
+    seed: Seed
 
 
 def sampling_defaults() -> dict[str, Any]:
-    """What a request may set beside the texts."""
     return {"max_tokens": 100, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 1}
+
+
+def wanted_sampling(params: Mapping[str, Any], window: int) -> Sampling:
+    """MlflowException, which a server answers with status 400, where `params` are wrong."""
+    wanted = {
+        name: getattr(value, "item", lambda value=value: value)()  # numpy's, in MLflow's hands
+        for name, value in {**sampling_defaults(), **params}.items()
+    }
+    if faults := section_faults("params", SamplingParams, wanted):
+        raise MlflowException.invalid_parameter_value("\n".join(faults))
+    return Sampling(window=window, **wanted)
 
 
 def signature() -> "ModelSignature":

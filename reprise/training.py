@@ -222,7 +222,7 @@ class Training:
         self.skipped_in_a_row += 1
         self.carried = None
         name, value = next(iter(faults.items()))
-        fault = _not_finite(self.step + 1, name, value, fraction * self.params.learning_rate)
+        fault = self._not_finite(self.step + 1, name, value, fraction * self.params.learning_rate)
         if (
             self.params.not_finite != "skip"
             or self.skipped_in_a_row > self.params.max_skipped_steps
@@ -230,6 +230,14 @@ class Training:
             raise fault
         log.warning("step %d: the %s is %s; the step is skipped", self.step + 1, name, value)
         return False
+
+    def _not_finite(self, step: int, name: str, value: float, rate: float) -> NotFiniteError:
+        rates = ["train.learning_rate", "train.muon_learning_rate"]
+        lower = ", ".join(rates[: 1 + (self.params.optimizer == "muon")])
+        return NotFiniteError(
+            f"step {step}: the {name} is {value} at learning rate {rate:g}; what was saved before "
+            f"is kept; lower {lower} or train.clip_norm, or lengthen train.warmup_steps"
+        )
 
     def add_row(self, step: Step, valid_nats: float | None) -> LogRow:
         """A row of metrics/train.csv: the mean loss since the row before."""
@@ -315,7 +323,7 @@ class Training:
             largest = value.abs().max().item()
             if not math.isfinite(largest):
                 rate = self.optimizers[0].param_groups[0]["lr"]
-                raise _not_finite(self.step, "largest weight", largest, rate)
+                raise self._not_finite(self.step, "largest weight", largest, rate)
         return {
             **plain,
             "weights": weights,
@@ -353,13 +361,6 @@ class Training:
         )
         self.restore(state)
         self.roll_backs, self.rate_factor, self.finished = roll_backs, rate_factor, False
-
-
-def _not_finite(step: int, name: str, value: float, rate: float) -> NotFiniteError:
-    return NotFiniteError(
-        f"step {step}: the {name} is {value} at learning rate {rate:g}; what was saved before is "
-        "kept; lower train.learning_rate or train.clip_norm, or lengthen train.warmup_steps"
-    )
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

@@ -26,6 +26,7 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 SPACE, LINE_END = b" \n"
+SPACE_MARK = "\u2581".encode()  # in a text: to SentencePiece it is a space
 CHUNK_BYTES = 1 << 18  # of text; the arrays beside it stay in the processor's cache
 CHUNKS_A_BATCH = 32  # whose words are looked up in the memory together
 REMEMBERED_BYTES = 8 << 20  # of different words, with 4 for each; beside them come their ids
@@ -166,6 +167,10 @@ def _chunk_end(content: Bytes, starts: Places, begin: int) -> int:
 def _word_starts(content: Bytes, starts_of_texts: Places) -> Places:
     """Where words begin, the first at 0, in bytes; a last entry is the end of the last one."""
     space, line_end = content == SPACE, content == LINE_END
+    if (first := content[:-2] == SPACE_MARK[0]).any():
+        marks = first & (content[1:-1] == SPACE_MARK[1]) & (content[2:] == SPACE_MARK[2])
+        for place in range(3):
+            space[place : place + len(marks)] |= marks
     begins = np.zeros(len(content) + 1, bool)
     np.greater(space[1:], space[:-1], out=begins[1:-1])
     begins[:-1] |= line_end

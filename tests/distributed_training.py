@@ -20,6 +20,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "lstm, untied, two rows at once": ({"tie_weights": False}, {"averaging": "exponential"}, 2),
     "lstm, sgd": ({}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.5}, 6),
     "lstm, adaptive softmax": ({"adaptive_cutoffs": [5, 10], "tie_weights": False}, {}, 6),
+    "lstm, a group that every second step does not meet": (
+        {"adaptive_cutoffs": [5, 19], "tie_weights": False},
+        {"sequence_length": 2},
+        6,
+    ),
     "transformer": ({"architecture": "transformer"}, {"sequence_length": 100}, 1),
     "transformer, muon": ({"architecture": "transformer"}, {"optimizer": "muon"}, 6),
 }

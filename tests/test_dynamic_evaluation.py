@@ -12,6 +12,7 @@ from torch import Tensor
 from reprise import dynamic_evaluation
 from reprise.dataset import EncodedSplit
 from reprise.dynamic_evaluation import DynamicEvaluation, Pace
+from reprise.errors import PipelineError
 from reprise.evaluation import Floats, Scoring, score_split
 from reprise.models import LanguageModel, build_model
 
@@ -110,6 +111,20 @@ def test_a_rate_of_nothing_gives_the_plain_score_of_the_stream(architecture: str
     scores = score_split(model, split, Scoring("stream", 16, 8, 64), CPU)
     found = nats_of(model, split, replace(PACE, learning_rate=0.0))
     assert found == pytest.approx(scores.nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
+def test_weights_that_run_away_are_told_with_the_rate(architecture: str) -> None:
+    model, split = small_model(architecture), random_split()
+    trained = [weight.detach().clone() for weight in model.parameters()]
+    with pytest.raises(PipelineError) as error:
+        nats_of(model, split, replace(PACE, learning_rate=1e38))
+    assert str(error.value) == (
+        "evaluate.dynamic_learning_rate: found 1e+38, with which the model has no finite loss after"
+        " 8 tokens; lower it, or raise evaluate.dynamic_epsilon (now 0.005)"
+    )
+    for weight, before in zip(model.parameters(), trained, strict=True):
+        assert torch.equal(weight, before)
 
 
 def test_with_a_full_decay_each_segment_meets_the_trained_weights_and_one_step() -> None:

@@ -209,6 +209,19 @@ def test_a_models_figures_say_what_they_were_counted_over() -> None:
     assert (found["window"], found["stride"], found["words"]) == (32, 16, 10)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_empty_text_costs_nothing(architecture: str) -> None:
+    lengths = (4, 0, 4, 4, 0, 4)
+    scores = score_split(
+        small_model(architecture),
+        small_split(lengths=lengths),
+        scoring_of(window=8, stride=4, batch_tokens=8),  # so that the empty ones are left for last
+        CPU,
+    )
+    assert [nats > 0 for nats in scores.nats] == [length > 0 for length in lengths]
+    assert scores.tokens.tolist() == list(lengths)
+
+
 def test_a_perplexity_above_all_numbers_is_left_out_and_told() -> None:
     counts = Counts(documents=1, tokens=1000, bytes=3000, words=1, lines=1)  # text without spaces
     found = figures(5000.0, counts, "document")

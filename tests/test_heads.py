@@ -149,6 +149,18 @@ def test_where_the_adaptive_head_has_nothing_to_predict_the_gradient_is_zero() -
     assert not hidden.grad.any()
 
 
+@pytest.mark.parametrize("highest", [-1, 9, 29])
+def test_weights_of_groups_that_are_not_met_have_a_gradient_of_zeros(highest: int) -> None:
+    ours = AdaptiveHead(V, E, (10, 30))
+    hidden, targets = inputs()
+    ours(hidden, targets.clamp(max=highest)).backward()
+    first, second = ours.groups.tail
+    for met, group in ((highest >= 0, ours.groups.head), (highest >= 10, first), (False, second)):
+        for weight in group.parameters():
+            assert weight.grad is not None
+            assert weight.grad.any() == met
+
+
 @pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm", "transformer", "gpt2"])
 def test_the_adaptive_head_learns_in_bf16_too(architecture: str) -> None:
     losses = {}

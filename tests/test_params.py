@@ -1,6 +1,7 @@
 """Faults in params.yaml: all at once, one line each."""
 
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ),
         (
             "model",
+            {"hidden_size": [], "tie_weights": False},
+            "model: hidden_size has 0 sizes, but layers is 1",
+        ),
+        (
+            "model",
             {"architecture": "gru", "attention_dropout": 0.1},
             "model: attention_dropout is for transformers; architecture is gru",
         ),
@@ -170,6 +176,27 @@ def test_settings_at_odds_with_each_other_are_told(
     with (tmp_path / "changed.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     assert lines_for(tmp_path, (tmp_path / "changed.yaml").read_text(encoding="utf-8")) == [line]
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value"),
+    [
+        ("evaluate", "prompts", ["a", "HALF"]),
+        ("tokenize", "user_defined_symbols", ["HALF"]),
+    ],
+)
+def test_half_a_character_is_told(
+    tmp_path: Path, section: str, setting: str, value: object
+) -> None:
+    yaml, text = YAML(), StringIO()
+    params = yaml.load(committed())
+    params[section][setting] = value
+    yaml.dump(params, text)
+    (line,) = lines_for(tmp_path, text.getvalue().replace("HALF", r'"\ud83d\ude00"'))
+    assert line == (
+        rf"{section}: {setting}: found '\ud83d\ude00', in which a character is written as two "
+        r"halves; write it as it is, or as \U and eight digits"
+    )
 
 
 @pytest.mark.parametrize(

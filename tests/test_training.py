@@ -102,6 +102,19 @@ def test_a_loss_that_is_no_number_stops_training_and_names_step_and_rate() -> No
     )
 
 
+def test_where_muon_has_a_rate_of_its_own_it_is_named_too() -> None:
+    params = train_params(
+        optimizer="muon", muon_learning_rate=1e30, schedule="constant", warmup_steps=0
+    )
+    training, batches = new_training(model_params(), params, SPLIT)
+    with pytest.raises(PipelineError) as error:
+        for _ in training.steps(batches):
+            pass
+    assert "; lower train.learning_rate, train.muon_learning_rate or train.clip_norm, " in str(
+        error.value
+    )
+
+
 def test_weights_that_are_no_numbers_are_not_worth_a_checkpoint() -> None:
     training, batches = new_training(model_params(), train_params(), SPLIT)
     next(training.steps(batches))

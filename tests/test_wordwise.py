@@ -36,7 +36,11 @@ def test_hard_and_plain_texts_get_the_same_ids(tokenizer: Tokenizer) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.text(st.sampled_from("the cats \n\t,天é") | st.characters(codec="utf-8"))))
+@given(
+    st.lists(
+        st.text(st.sampled_from("the cats \n\t,天é\u2581\u2582") | st.characters(codec="utf-8"))
+    )
+)
 def test_any_texts_get_the_same_ids(tokenizer: Tokenizer, texts: list[str]) -> None:
     same(tokenizer, texts)
 
@@ -62,13 +66,15 @@ def test_small_batches_and_a_short_memory_change_no_id(
 
 
 def test_uses_are_the_ids_that_whole_texts_give(tokenizer: Tokenizer) -> None:
-    for texts in ([*HARD, *TEXTS, *TEXTS[:9], ""], [""], []):
+    for texts in ([*HARD, *TEXTS, *TEXTS[:9], "a \u2581 b\u2581"], ["\u2581"], [""], []):
         expected = Counter(i for text in texts for i in tokenizer._processor.encode(text))
         found = tokenizer.uses(pa.array(texts, pa.string()))
         assert found.tolist() == [expected[i] for i in range(tokenizer.size)]
 
 
-@pytest.mark.parametrize("text", [" a" * 30 + "\n\n\nb c", "abc " * 40, "  é" * 40])
+@pytest.mark.parametrize(
+    "text", [" a" * 30 + "\n\n\nb c", "abc " * 40, "  é" * 40, "a\u2581 \u2581" * 30]
+)
 def test_a_text_longer_than_a_chunk_loses_no_word(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:

@@ -6,10 +6,11 @@ frequency, as SentencePiece's nearly are after the special and the byte pieces.
 N positions, E numbers in a hidden state, V pieces in the vocabulary.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from reprise.errors import PipelineError
@@ -50,9 +51,8 @@ class AdaptiveHead(nn.Module):
         places = (targets >= 0).nonzero().squeeze(1)
         hidden, targets = hidden[places].float(), targets[places]
         total = 0 * hidden.sum()  # has a gradient where nothing is predicted, too
-        if distributed.is_available() and distributed.is_initialized():
-            # Processes wait for each other's gradient of every group, also of one not met.
-            total = total + 0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()
+        for weight in self._not_met(targets):
+            total = total + 0 * weight.sum()
         rows = rows_at_once(self.vocabulary_size, hidden)
         for start in range(0, len(targets), rows):
             piece = slice(start, start + rows)
@@ -60,6 +60,18 @@ class AdaptiveHead(nn.Module):
                 self._nats, hidden[piece], targets[piece], use_reentrant=False
             )
         return total
+
+    def _not_met(self, targets: Tensor) -> Iterator[Tensor]:
+        """The weights that the loss of these targets does not depend on. With a gradient of zeros
+        the optimizer treats them alike in one process and in several, which meet different ones
+        and wait for each other's gradients."""
+        if not len(targets):
+            yield from self.groups.head.parameters()
+        for group, (start, stop) in zip(
+            self.groups.tail, pairwise(self.groups.cutoffs), strict=True
+        ):
+            if not ((targets >= start) & (targets < stop)).any():
+                yield from group.parameters()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden (N, E) -> log-probabilities (N, V) in float32; the caller keeps N small."""

@@ -1,5 +1,6 @@
 """What all sections share: nothing unknown, nothing guessed, nothing changed later."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +12,7 @@ AutoOrWholeNumber = Annotated[
 ]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists
 LARGEST_SEED = 2**32 - 1
+HALVES = re.compile("[\ud800-\udfff]")
 LARGEST_WHOLE_NUMBER, LARGEST_NUMBER = 10**15, 1e38  # of settings without a limit of their own
 
 
@@ -25,7 +27,7 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
-        if broken := [*self._too_large()] or [*self.broken_rules()]:
+        if broken := [*self._too_large(), *self._not_texts()] or [*self.broken_rules()]:
             raise ValueError("\n".join(broken))
         return self
 
@@ -36,3 +38,14 @@ class Section(BaseModel):
             largest = LARGEST_NUMBER if isinstance(value, float) else LARGEST_WHOLE_NUMBER
             if isinstance(value, int | float) and abs(value) > largest:
                 yield f"{name}: found a number above {largest:g}; allowed: up to {largest:g}"
+
+    def _not_texts(self) -> Iterator[str]:
+        """Texts with half of a character, as JSON writes those that UTF-16 needs two for."""
+        for name in type(self).model_fields:
+            value: Any = getattr(self, name)
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str) and HALVES.search(text):
+                    yield (
+                        f"{name}: found {text!r}, in which a character is written as two halves; "
+                        "write it as it is, or as \\U and eight digits"
+                    )

@@ -11,6 +11,10 @@ AutoOrTokens = Annotated[
     Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)],
     Field(description="auto or a whole number from 1 to 1000000"),
 ]
+Temperature = Annotated[float, Field(ge=0)]
+TopK = Annotated[int, Field(ge=0)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 class EvaluateParams(Section):
@@ -32,10 +36,10 @@ class EvaluateParams(Section):
     cache_flatness: float = Field(ge=0, le=1e6)
     prompts: Texts
     sample_tokens: int = Field(ge=1)
-    temperature: float = Field(ge=0)
-    top_k: int = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    seed: int = Field(ge=0, le=LARGEST_SEED)
+    temperature: Temperature
+    top_k: TopK
+    top_p: TopP
+    seed: Seed
 
     def broken_rules(self) -> Iterator[str]:
         if self.stride != "auto" and self.window != "auto" and self.stride > self.window:

@@ -77,6 +77,8 @@ class ModelParams(Section):
     def broken_rules(self) -> Iterator[str]:
         if len(self.hidden_sizes) != self.layers:
             yield f"hidden_size has {len(self.hidden_sizes)} sizes, but layers is {self.layers}"
+        if not self.hidden_sizes:
+            return
         if list(self.adaptive_cutoffs) != sorted(set(self.adaptive_cutoffs)):
             yield f"adaptive_cutoffs {list(self.adaptive_cutoffs)} must rise"
         if self.adaptive_cutoffs and self.tie_weights:
