@@ -17,12 +17,15 @@ import torch
 from filelock import FileLock, Timeout
 
 from reprise.checkout import main_checkout
+from reprise.errors import Interrupted
 from reprise.files import readable_write_errors, replacing
+from reprise.interruption import StopRequest
 
 log = logging.getLogger(__name__)
 
 MAGIC = b"REPRISE1"
 NAME = re.compile(r"step-(\d{9})\.checkpoint")
+SECONDS_BETWEEN_LOOKS = 0.5  # at a lock that another process holds
 UNFINISHED = ".step-*.checkpoint"  # as `replacing` names what it writes to
 
 
@@ -53,22 +56,31 @@ class CheckpointFolder:
                 lock.acquire(timeout=0)
         except Timeout:
             log.info("%s: another process trains this very run; waiting for it", self.folder)
-            lock.acquire()
+            self._wait_for(lock)
         for path in self.folder.glob(UNFINISHED):
             with suppress(OSError):
                 path.unlink()
         return lock
 
+    @staticmethod
+    def _wait_for(lock: FileLock) -> None:
+        with StopRequest() as stop:
+            while not lock.is_locked:
+                if reason := stop.reason():
+                    raise Interrupted(f"stopped by {reason}, while waiting for another process")
+                with suppress(Timeout):
+                    lock.acquire(timeout=SECONDS_BETWEEN_LOOKS)
+
     def save(self, step: int, state: dict[str, Any]) -> Path:
         path = self._path(step)
-        write_checkpoint(path, state)
+        write_checkpoint(path, state | {"run_key": self.folder.name})
         scheduled = [number for number in self._steps() if number % self.every == 0]
         self._remove_all_but({*self._steps()[-self.keep :], *scheduled[-1:]})
         return path
 
     def newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:
         """The newest whole checkpoint's state, or the newest of those that every run makes; broken
-        ones are named in the log and removed."""
+        ones are named in the log and removed, and one of another run gets another name."""
         for step in reversed(self._steps()):
             if scheduled and step % self.every:
                 continue
@@ -78,6 +90,9 @@ class CheckpointFolder:
                 fault = "cut short or changed since it was written"
             except OSError as error:
                 state, fault = None, f"cannot be read: {error.strerror}"
+            if state is not None and state.pop("run_key", None) != self.folder.name:
+                self._set_aside(path)
+                continue
             if state is not None:
                 return state
             before = "going back to the one before" if step != self._steps()[0] else "none is left"
@@ -85,6 +100,14 @@ class CheckpointFolder:
             with suppress(OSError):  # what cannot be removed is passed over again
                 path.unlink()
         return None
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        """Someone has put it here. Going on from it would give other bytes than the run's own."""
+        other = path.with_name(f"{path.name}.of-another-run")
+        log.warning("%s: was made by another run; passed over, and named %s", path, other.name)
+        with suppress(OSError):
+            path.replace(other)
 
     def remove_after(self, step: int) -> None:
         """What was saved past a step that a run goes back to: it would be taken for the newest."""

@@ -1,23 +1,23 @@
-"""Asked to stop: by SIGTERM or Ctrl-C, or because the process that started us is gone."""
+"""Asked to stop: by SIGTERM, Ctrl-C or a closed terminal, or because the process that started us is
+gone."""
 
 import os
 import signal
 from types import FrameType, TracebackType
 from typing import Self
 
+from reprise import STARTER
+
 
 class StopRequest:
     """While it is entered, signals are noted instead of killing; ask `reason()` between steps."""
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self, parent: int | None = None) -> None:
-        """`parent`: the id of the process that started this one; None: the present one's."""
-        self._parent = os.getppid() if parent is None else parent
-
     def __enter__(self) -> Self:
         self.received: signal.Signals | None = None
-        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
+            numbers.append(signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(
@@ -34,8 +34,6 @@ class StopRequest:
 
     def reason(self) -> str | None:
         """Why to stop, or None to go on. DVC leaves its stages behind when it is killed."""
-        if self.received is not None:
-            return self.received.name
-        if os.getppid() != self._parent:
+        if os.getppid() != STARTER:  # first, since Linux may send a signal for it
             return "the end of the process that started this one"
-        return None
+        return None if self.received is None else self.received.name

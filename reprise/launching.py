@@ -6,6 +6,7 @@ beside them: it hands signals on, and when one process dies it ends the others. 
 torchrun or SLURM does that.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -18,12 +19,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from reprise import STARTER
 from reprise.errors import Interrupted, PipelineError
 from reprise.interruption import StopRequest
 from reprise.params.train import TrainParams
 
 SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_FOR_THE_FIRST = 30.0  # to tell what happened, before another process does
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 KEPT = "what was saved is kept; the same command goes on from here"
 
 
@@ -104,18 +107,17 @@ def run_processes(
     arguments: Sequence[str],
     wanted: Processes,
     kept: str = KEPT,
-    parent: int | None = None,
 ) -> None:
     """Run `python -m module` as so many processes on this machine until all have ended well.
 
     PipelineError where one is killed, SystemExit where one has told itself what is wrong; none is
-    left behind either way. `kept`: what is told of the work that was done. `parent`: without this
-    process they end; None: the one that started this one.
+    left behind either way, nor when this process is killed. `kept`: what is told of the work that
+    was done.
     """
     place = {"WORLD_SIZE": str(wanted.count), "MASTER_ADDR": "127.0.0.1"}
-    place["MASTER_PORT"] = str(_free_port())
+    place |= {"MASTER_PORT": str(_free_port()), "REPRISE_STARTER": str(os.getpid())}
     processes: list[subprocess.Popen[bytes]] = []
-    with StopRequest(parent) as stop:
+    with StopRequest() as stop:
         try:
             for number in range(wanted.count):
                 process = subprocess.Popen(
@@ -165,6 +167,8 @@ def one_voice() -> Iterator[None]:
     """
     if "RANK" in os.environ:  # DDP's warnings, from each of them; torch is not imported yet
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if os.environ.pop("REPRISE_STARTER", None):
+        _end_with_launcher()
     if rank():
         logging.disable(logging.WARNING)
         os.environ["TQDM_DISABLE"] = "1"
@@ -182,6 +186,15 @@ def one_voice() -> Iterator[None]:
             raise
         time.sleep(SECONDS_FOR_THE_FIRST)
         raise PipelineError(f"another process of this training is gone; {KEPT}") from error
+
+
+def _end_with_launcher() -> None:
+    """Also where nobody asks for a reason to stop: while waiting for other processes to begin. Only
+    Linux tells of a launcher's end by a signal."""
+    if prctl := getattr(ctypes.CDLL(None), "prctl", None):
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != STARTER:  # it was gone before
+        sys.exit(1)
 
 
 def _tells_of_lost_processes(error: RuntimeError) -> bool:

@@ -1,13 +1,11 @@
 """The trained model on disk: weights in safetensors, everything else in JSON beside them."""
 
-import os
-import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from reprise.cut_tensors import cut_like, whole
@@ -44,18 +42,11 @@ def set_weights(model: LanguageModel, weights: Weights) -> None:
 
 
 def save_model(weights_path: Path, settings_path: Path, weights: Weights, settings: Any) -> None:
+    # safetensors' own way goes by a file of a random name, which a killed process would leave.
+    content = save(weights)
     with replacing(weights_path) as scratch:
-        try:
-            save_file(weights, scratch)
-        except SafetensorError as error:
-            raise _system_error(error) from error
+        scratch.write_bytes(content)
     write_json(settings_path, settings)
-
-
-def _system_error(error: SafetensorError) -> Exception:
-    """The OSError that it tells of by its text alone."""
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -9,8 +9,6 @@ import click
 
 from reprise.cli import command
 
-PARENT = os.getppid()  # noted here, for it may be gone before the first step
-
 
 @command
 @click.argument("place", type=click.Path(path_type=Path))
@@ -45,7 +43,7 @@ def train_until(place: Path, name: str, stop: int) -> None:
     if training.step == 0 and train.averaging == "triggered":
         # As if valid had been better before: the average starts at the first validation.
         training.average.losses = [-math.inf] * (train.averaging_patience + 1)
-    with run.limits_told(), StopRequest(PARENT) as request:
+    with run.limits_told(), StopRequest() as request:
         for step in run.steps():
             if reason := first_reason(training.fabric, request.reason()):
                 raise Interrupted(f"stopped by {reason}")

@@ -240,7 +240,7 @@ class TrainingRun:
             return
         self.training.restore(state)
         (now,), self.processes = self.processes, state["processes"]
-        if _others(now, self.processes[-1]):
+        if not self.training.finished and _others(now, self.processes[-1]):
             self.processes.append(now | {"from_step": self.training.step})
         log.info("going on after step %d of %d", self.training.step, self.training.params.max_steps)
 
@@ -250,7 +250,7 @@ class TrainingRun:
 
     def _is_recorded(self, delivered: dict[str, Any]) -> bool:
         """DVC has taken up what this key delivered: this is a second run, no rescue."""
-        return LOCK.exists() and delivered["md5"] in LOCK.read_text(encoding="utf-8")
+        return LOCK.is_file() and delivered["md5"].encode() in LOCK.read_bytes()
 
     def _delivered(self) -> dict[str, Any] | None:
         """What this key delivered before; None for nothing, and for a broken file."""

@@ -11,13 +11,10 @@ Where train.devices asks for several processes, this one starts them and looks a
 them train, and the first of them writes.
 """
 
-import os
 import sys
 from pathlib import Path
 
 from reprise.cli import StageReport, command, params_option, path_option
-
-PARENT = os.getppid()  # noted here, for it may be gone before the first step
 
 
 @command
@@ -34,7 +31,7 @@ def main(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Path
 
     processes = Processes.of(load_section(params_path, TrainParams))
     if must_start(processes):
-        run_processes("stages.train", sys.argv[1:], processes, parent=PARENT)
+        run_processes("stages.train", sys.argv[1:], processes)
         return
     with one_voice():
         train(params_path, encoded, model, metrics, log)
@@ -75,7 +72,7 @@ def train(params_path: Path, encoded: Path, model: Path, metrics: Path, log: Pat
     throughput = Throughput(device, EnergyMeter.of_training(params, device.type))
     with (
         run.limits_told(),
-        StopRequest(PARENT) as stop,
+        StopRequest() as stop,
         start_of_training(params_path, run.settings, continues=training.step > 0)
         if run.is_first
         else Tracker() as tracker,

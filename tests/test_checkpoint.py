@@ -3,8 +3,14 @@
 import errno
 import logging
 import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -165,3 +171,57 @@ def test_what_was_saved_past_a_step_that_is_gone_back_to_is_removed(tmp_path: Pa
     newest = folder.newest()
     assert newest is not None
     assert newest["step"] == 6
+
+
+def test_a_checkpoint_of_another_run_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [CheckpointFolder(tmp_path / name, keep=1) for name in ("one", "other")]
+    for folder, step in zip(folders, (4, 9), strict=True):
+        folder.save(step, state(step))
+    foreign = shutil.copy(tmp_path / "other/step-000000009.checkpoint", tmp_path / "one")
+    found = folders[0].newest()
+    assert found is not None
+    assert (found.keys(), found["step"]) == (state(4).keys(), 4)
+    assert caplog.messages == [
+        f"{foreign}: was made by another run; passed over, and named "
+        "step-000000009.checkpoint.of-another-run"
+    ]
+    folders[0].save(5, state(5))
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
+        "step-000000005.checkpoint",
+        "step-000000009.checkpoint.of-another-run",
+    ]
+
+
+WAITS = """
+import logging, sys
+from pathlib import Path
+from reprise.checkpoint import CheckpointFolder
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+try:
+    CheckpointFolder(Path(sys.argv[1]), keep=1).lock()
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("who", ["starter", "waiter"])
+def test_who_waits_for_another_process_can_be_stopped(tmp_path: Path, who: str) -> None:
+    folder = CheckpointFolder(tmp_path, keep=1)
+    lock = folder.lock()
+    waits = f"{shlex.quote(sys.executable)} -c {shlex.quote(WAITS)} {tmp_path}"
+    command = ["sh", "-c", f"{waits} & echo $!; wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        waiter = psutil.Process(int(starter.stdout.readline()))
+        assert starter.stdout.readline().endswith("waiting for it\n")
+        time.sleep(1)
+        starter.kill() if who == "starter" else waiter.terminate()
+        psutil.wait_procs([waiter], timeout=60)
+        assert not waiter.is_running()
+        reason = "SIGTERM" if who == "waiter" else "the end of the process that started this one"
+        assert starter.stdout.read() == (
+            f"stopped by {reason}, while waiting for another process\n"
+        )
+    lock.release()

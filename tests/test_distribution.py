@@ -267,6 +267,27 @@ def test_without_the_process_that_started_them_all_save_and_end(project: Project
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "killed"), [(0.0, 0), (0.3, 0), (2.0, 1)])
+def test_processes_that_have_only_begun_end_with_the_one_that_started_them(
+    project: Project, seconds: float, killed: int
+) -> None:
+    """In any case: before they could note who it was, and while they wait for each other."""
+    stage = Stage(project)
+    launcher = psutil.Process(stage.process.pid)
+    while len(children := launcher.children()) < 2:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    stage.process.kill()
+    for child in children[:killed]:
+        child.kill()
+    _, left = psutil.wait_procs(children, timeout=60)
+    for child in left:
+        child.kill()
+    stage.process.communicate()
+    assert not left
+
+
+@pytest.mark.slow
 def test_what_all_processes_find_wrong_is_told_once(project: Project) -> None:
     wild = {"learning_rate": 1e38, "optimizer": "sgd", "clip_norm": 1e9}
     project.set_params({"train": wild})

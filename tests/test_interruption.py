@@ -8,7 +8,7 @@ import pytest
 from reprise.interruption import StopRequest
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_a_reason_to_stop(number: signal.Signals) -> None:
     with StopRequest() as stop:
         assert stop.reason() is None
@@ -23,8 +23,21 @@ def test_afterwards_signals_do_what_they_did_before() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_parent_that_went_before_anybody_asked_is_a_reason_to_stop() -> None:
-    with StopRequest(os.getppid() + 1) as stop:
+def test_under_nohup_a_closed_terminal_is_no_reason() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.reason() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_parent_that_went_before_anybody_asked_is_a_reason_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reprise.interruption.STARTER", os.getppid() + 1)
+    with StopRequest() as stop:
         assert stop.reason() == "the end of the process that started this one"
 
 

@@ -1,12 +1,14 @@
 """The model on disk is the model that was trained."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from helpers import model_params, train_params
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from reprise.errors import PipelineError
@@ -109,16 +111,29 @@ def test_settings_of_another_form_are_told(tmp_path: Path, content: Any) -> None
 def test_a_full_disk_is_told_and_the_weights_before_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """safetensors writes by itself and tells the system's error in words."""
     weights_path, _, model = saved(tmp_path)
     before = weights_path.read_bytes()
 
-    def fails(*_: Any) -> None:
-        text = "Error while serializing: I/O error: No space left on device (os error 28)"
-        raise SafetensorError(text)
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("reprise.model_files.save_file", fails)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(PipelineError, match=r"cannot be written: No space left on device; .*free"):
         save_model(weights_path, tmp_path / "model.json", weights_of(model), {})
     assert weights_path.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_the_file_is_as_safetensors_writes_it_by_no_other_file_and_for_all_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process would leave a file of a random name."""
+    weights_path, settings_path, model = saved(tmp_path)
+    seen: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.extend(p.name for p in tmp_path.iterdir()))
+    save_model(weights_path, settings_path, weights_of(model), {})
+    names = {"model.json", "model.safetensors"}
+    assert set(seen) - names == {".model.unfinished.safetensors", ".model.unfinished.json"}
+    safetensors.torch.save_file(weights_of(model), tmp_path / "theirs")
+    assert weights_path.read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert weights_path.stat().st_mode == settings_path.stat().st_mode

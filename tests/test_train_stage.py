@@ -249,6 +249,18 @@ def test_a_second_run_of_the_same_key_is_compared_with_the_first(project: Projec
 
 
 @pytest.mark.slow
+def test_who_only_delivers_what_was_trained_is_not_said_to_have_trained(project: Project) -> None:
+    project.set_params({"train": {"max_steps": 20}})
+    project.stage("train")
+    trained = read_json(project.folder / "data/train/model.json")["processes"]
+    next(project.folder.glob(".checkpoints/*/delivered.json")).unlink()
+    project.set_params({"train": {"micro_batch_size": 1}})
+    assert "going on after step 20 of 20" in project.stage("train").stderr
+    project.set_params({"train": {"micro_batch_size": "auto"}})
+    assert read_json(project.folder / "data/train/model.json")["processes"] == trained
+
+
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_one_line_and_the_last_good_checkpoint_stays(
     project: Project,
 ) -> None:
