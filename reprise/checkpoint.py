@@ -66,10 +66,11 @@ class CheckpointFolder:
     def _wait_for(lock: FileLock) -> None:
         with StopRequest() as stop:
             while not lock.is_locked:
-                if reason := stop.reason():
-                    raise Interrupted(f"stopped by {reason}, while waiting for another process")
                 with suppress(Timeout):
                     lock.acquire(timeout=SECONDS_BETWEEN_LOOKS)
+                if reason := stop.reason():  # also where the other has just been stopped as well
+                    lock.release()
+                    raise Interrupted(f"stopped by {reason}, while waiting for another process")
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
         path = self._path(step)
@@ -105,9 +106,11 @@ class CheckpointFolder:
     def _set_aside(path: Path) -> None:
         """Someone has put it here. Going on from it would give other bytes than the run's own."""
         other = path.with_name(f"{path.name}.of-another-run")
-        log.warning("%s: was made by another run; passed over, and named %s", path, other.name)
         with suppress(OSError):
             path.replace(other)
+        log.warning(
+            "%s: was made by another run, so it is passed over; you can remove %s", path, other.name
+        )
 
     def remove_after(self, step: int) -> None:
         """What was saved past a step that a run goes back to: it would be taken for the newest."""

@@ -111,8 +111,8 @@ def run_processes(
     """Run `python -m module` as so many processes on this machine until all have ended well.
 
     PipelineError where one is killed, SystemExit where one has told itself what is wrong; none is
-    left behind either way, nor when this process is killed. `kept`: what is told of the work that
-    was done.
+    left behind either way. When this process is killed they end themselves, under Linux at once, by
+    what `one_voice` does. `kept`: what is told of the work that was done.
     """
     place = {"WORLD_SIZE": str(wanted.count), "MASTER_ADDR": "127.0.0.1"}
     place |= {"MASTER_PORT": str(_free_port()), "REPRISE_STARTER": str(os.getpid())}

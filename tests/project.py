@@ -121,8 +121,10 @@ class Project:
         return [line[len(prefix) : -2] for line in output.splitlines() if line.startswith(prefix)]
 
     def mended(self) -> None:
-        """As README does after a kill, remove what DVC was writing: a dvc.lock that it says it
-        cannot read, and empty folders of its run cache."""
+        """As README does after a kill, remove what DVC was writing: a list of who reads what or a
+        dvc.lock that it says it cannot read, and empty folders of its run cache."""
+        if "Unable to read RWLock-file" in self.run("dvc", "status", check=False).stderr:
+            (self.folder / ".dvc/tmp/rwlock").unlink()
         status = self.run("dvc", "status", check=False)
         if "'./dvc.lock' validation failed" in status.stderr:
             (self.folder / "dvc.lock").unlink()

@@ -184,7 +184,7 @@ def test_a_checkpoint_of_another_run_is_set_aside(
     assert found is not None
     assert (found.keys(), found["step"]) == (state(4).keys(), 4)
     assert caplog.messages == [
-        f"{foreign}: was made by another run; passed over, and named "
+        f"{foreign}: was made by another run, so it is passed over; you can remove "
         "step-000000009.checkpoint.of-another-run"
     ]
     folders[0].save(5, state(5))
@@ -206,7 +206,7 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize("who", ["starter", "waiter"])
+@pytest.mark.parametrize("who", ["starter", "waiter", "both"])
 def test_who_waits_for_another_process_can_be_stopped(tmp_path: Path, who: str) -> None:
     folder = CheckpointFolder(tmp_path, keep=1)
     lock = folder.lock()
@@ -218,9 +218,11 @@ def test_who_waits_for_another_process_can_be_stopped(tmp_path: Path, who: str) 
         assert starter.stdout.readline().endswith("waiting for it\n")
         time.sleep(1)
         starter.kill() if who == "starter" else waiter.terminate()
+        if who == "both":
+            lock.release()
         psutil.wait_procs([waiter], timeout=60)
         assert not waiter.is_running()
-        reason = "SIGTERM" if who == "waiter" else "the end of the process that started this one"
+        reason = "the end of the process that started this one" if who == "starter" else "SIGTERM"
         assert starter.stdout.read() == (
             f"stopped by {reason}, while waiting for another process\n"
         )

@@ -239,15 +239,18 @@ def test_processes_share_an_adaptive_head_of_which_a_group_is_not_met(project: P
 
 
 @pytest.mark.slow
-def test_a_signal_saves_once_and_ends_all_with_one_line(project: Project) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_once_and_ends_all_with_one_line(
+    project: Project, number: signal.Signals
+) -> None:
     project.set_params({"train": {"strategy": "fsdp"}})
     stage = Stage(project)
     stage.wait_for_checkpoint()
-    stage.process.send_signal(signal.SIGTERM)
+    stage.process.send_signal(number)
     (line,) = stage.error_lines()
     step = int(checkpoints(project.folder)[-1].stem[5:])
     assert line == (
-        f"error: stopped by SIGTERM after step {step} of 300; saved; the same command goes "
+        f"error: stopped by {number.name} after step {step} of 300; saved; the same command goes "
         "on from here"
     )
     assert stage.process.returncode == 1
@@ -275,6 +278,7 @@ def test_processes_that_have_only_begun_end_with_the_one_that_started_them(
     stage = Stage(project)
     launcher = psutil.Process(stage.process.pid)
     while len(children := launcher.children()) < 2:
+        assert stage.process.poll() is None
         time.sleep(0.001)
     time.sleep(seconds)
     stage.process.kill()

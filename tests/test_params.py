@@ -194,8 +194,8 @@ def test_half_a_character_is_told(
     yaml.dump(params, text)
     (line,) = lines_for(tmp_path, text.getvalue().replace("HALF", r'"\ud83d\ude00"'))
     assert line == (
-        rf"{section}: {setting}: found '\ud83d\ude00', in which a character is written as two "
-        r"halves; write it as it is, or as \U and eight digits"
+        rf"{section}: {setting}: found '\ud83d\ude00', which has halves of characters; write a "
+        r"whole one as it is, or as \U and eight digits"
     )
 
 

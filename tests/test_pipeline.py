@@ -118,6 +118,19 @@ def test_a_lock_that_was_cut_off_is_removed_and_no_training_is_repeated(
 
 
 @pytest.mark.slow
+def test_a_list_of_readers_that_was_cut_off_is_removed_and_nothing_is_repeated(
+    reference: Project, tmp_path: Path
+) -> None:
+    project = reference.copied_to(tmp_path / "copy")
+    (project.folder / ".dvc/tmp/rwlock").write_text("")
+    told = project.run("dvc", "repro", check=False).stderr
+    assert "Unable to read RWLock-file '.dvc/tmp/rwlock'" in told
+    project.mended()
+    assert project.reproduced() == []
+    assert project.hashes() == reference.hashes()
+
+
+@pytest.mark.slow
 def test_an_empty_folder_of_the_run_cache_is_removed_and_the_stage_runs(
     reference: Project, tmp_path: Path
 ) -> None:

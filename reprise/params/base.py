@@ -46,6 +46,6 @@ class Section(BaseModel):
             for text in value if isinstance(value, tuple) else (value,):
                 if isinstance(text, str) and HALVES.search(text):
                     yield (
-                        f"{name}: found {text!r}, in which a character is written as two halves; "
-                        "write it as it is, or as \\U and eight digits"
+                        f"{name}: found {text!r}, which has halves of characters; write a whole "
+                        "one as it is, or as \\U and eight digits"
                     )
