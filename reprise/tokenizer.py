@@ -14,11 +14,9 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from reprise.errors import PipelineError
-from reprise.wordwise import Bytes, Encoded, Ids, Places, WordwiseEncoder, is_wordwise
+from reprise.wordwise import SPACE_MARK, Bytes, Encoded, Ids, Places, WordwiseEncoder, is_wordwise
 
 _PROTOCOL: Any = sentencepiece_model_pb2
-
-SPACE_MARK = "\u2581"  # what SentencePiece writes for a space
 
 # A document is encoded in parts of about so many characters, cut after a line end. No piece but
 # "\n" holds one, so only ties between segmentations can fall differently. It bounds the memory.
@@ -64,7 +62,7 @@ class Tokenizer:
             pieces.discard(f"{SPACE_MARK}\n")
         elif SPACE_MARK not in pieces:
             return False
-        return self._plain and is_wordwise(pieces, SPACE_MARK)
+        return self._plain and is_wordwise(pieces)
 
     @property
     def document_end_id(self) -> int:

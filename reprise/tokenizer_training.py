@@ -8,7 +8,8 @@ import sentencepiece
 
 from reprise.errors import PipelineError
 from reprise.params.tokenize import TokenizeParams
-from reprise.tokenizer import SPACE_MARK, Tokenizer
+from reprise.tokenizer import Tokenizer
+from reprise.wordwise import SPACE_MARK
 
 # The marks of our own, which no text can produce. SentencePiece leaves out words with such a mark,
 # so the unknown piece is not called <unk>: that is a word in WikiText and Penn Treebank.

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reprise.arrow import mask_of, numpy_of
-from reprise.tokenizer import SPACE_MARK, Tokenizer, escaped
+from reprise.tokenizer import Tokenizer, escaped
 from reprise.tokenizer_training import LINE_CHARACTERS, long_lines
 from reprise.word_counts import word_counts
+from reprise.wordwise import SPACE_MARK
 
 CHARACTERS_AT_ONCE = 1 << 20
 PIECES_SHOWN = 20

@@ -26,7 +26,7 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 SPACE, LINE_END = b" \n"
-SPACE_MARK = "\u2581".encode()  # in a text: to SentencePiece it is a space
+SPACE_MARK = "\u2581"  # what SentencePiece writes for a space, and in a text takes for one
 CHUNK_BYTES = 1 << 18  # of text; the arrays beside it stay in the processor's cache
 CHUNKS_A_BATCH = 32  # whose words are looked up in the memory together
 REMEMBERED_BYTES = 8 << 20  # of different words, with 4 for each; beside them come their ids
@@ -49,10 +49,10 @@ class Encoded:
         return [self.ids[a:b] for a, b in pairwise(self.starts)]
 
 
-def is_wordwise(pieces: Collection[str], space_mark: str) -> bool:
+def is_wordwise(pieces: Collection[str]) -> bool:
     """No piece reaches over a space or a line end, which is a piece itself."""
     return "\n" in pieces and not any(
-        space_mark in piece.lstrip(space_mark) or " " in piece or ("\n" in piece and piece != "\n")
+        SPACE_MARK in piece.lstrip(SPACE_MARK) or " " in piece or ("\n" in piece and piece != "\n")
         for piece in pieces
     )
 
@@ -167,8 +167,9 @@ def _chunk_end(content: Bytes, starts: Places, begin: int) -> int:
 def _word_starts(content: Bytes, starts_of_texts: Places) -> Places:
     """Where words begin, the first at 0, in bytes; a last entry is the end of the last one."""
     space, line_end = content == SPACE, content == LINE_END
-    if (first := content[:-2] == SPACE_MARK[0]).any():
-        marks = first & (content[1:-1] == SPACE_MARK[1]) & (content[2:] == SPACE_MARK[2])
+    mark = SPACE_MARK.encode()
+    if (first := content[:-2] == mark[0]).any():
+        marks = first & (content[1:-1] == mark[1]) & (content[2:] == mark[2])
         for place in range(3):
             space[place : place + len(marks)] |= marks
     begins = np.zeros(len(content) + 1, bool)

@@ -17,8 +17,9 @@ from reprise import tokenizer as module
 from reprise import tokenizer_training as training
 from reprise.errors import PipelineError
 from reprise.params.tokenize import TokenizeParams
-from reprise.tokenizer import SPACE_MARK, Tokenizer
+from reprise.tokenizer import Tokenizer
 from reprise.tokenizer_training import long_lines, pieces_of_line, train_tokenizer
+from reprise.wordwise import SPACE_MARK
 
 TEXTS = [
     "def add(first, second):\n    return first + second\n\n\tand a tab",

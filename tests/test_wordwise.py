@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_tokenizer import HARD, TEXTS, params
 
 from reprise import wordwise
-from reprise.tokenizer import SPACE_MARK, Tokenizer
+from reprise.tokenizer import Tokenizer
 from reprise.tokenizer_training import train_tokenizer
 from reprise.wordwise import is_wordwise
 
@@ -114,8 +114,8 @@ def test_unknown_words_side_by_side_are_a_token_each() -> None:
     ],
 )
 def test_a_piece_over_a_space_or_a_line_end_forbids_it(pieces: list[str], answer: bool) -> None:
-    assert is_wordwise([*pieces, "\n"], SPACE_MARK) == answer
-    assert not is_wordwise(["▁the", "cat"], SPACE_MARK)
+    assert is_wordwise([*pieces, "\n"]) == answer
+    assert not is_wordwise(["▁the", "cat"])
 
 
 def test_without_a_piece_for_the_space_texts_are_encoded_whole() -> None:
