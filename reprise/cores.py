@@ -16,6 +16,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+STATISTICS = Path("/proc/self/schedstat")  # of the main thread
 TASKS = Path("/proc/self/task")
 LOOK_SECONDS = 0.25
 # Seconds in line by second of the clock, of the thread with the most, since all wait for it.
@@ -33,10 +34,10 @@ log = logging.getLogger(__name__)
 _watching = threading.Lock()
 
 
-def choose_turns() -> None:
+def choose_turns(statistics: Path = STATISTICS) -> None:
     """For this process and those that it starts, before torch is loaded; what a person chose in
     the environment stays."""
-    if not _tells_waiting() and not _chosen():
+    if not _tells_waiting(statistics) and not _chosen():
         os.environ["GOMP_SPINCOUNT"] = TURNS_WHERE_NOT_TOLD
 
 
@@ -46,7 +47,7 @@ def share_cores(threads: int) -> None:
     Does nothing where there is nothing to be done: one thread, another OpenMP, a choice made in
     the environment, a system that does not tell how long threads stand in line.
     """
-    if threads < 2 or _chosen() or not _tells_waiting():
+    if threads < 2 or _chosen() or not _tells_waiting(STATISTICS):
         return
     openmp = _openmp()
     if openmp is None or not _watching.acquire(blocking=False):
@@ -121,10 +122,10 @@ def _waited() -> dict[str, int]:
     return waited
 
 
-def _tells_waiting() -> bool:
+def _tells_waiting(statistics: Path) -> bool:
     """Kernels without these statistics have no such file, or zeros in it."""
     try:
-        return int((TASKS.parent / "schedstat").read_bytes().split()[2]) > 0
+        return int(statistics.read_bytes().split()[2]) > 0
     except OSError:
         return False
 

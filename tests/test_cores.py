@@ -137,14 +137,13 @@ def test_where_waiting_is_not_told_threads_always_sleep_soon(
     before: str | None,
     after: str | None,
 ) -> None:
-    monkeypatch.setattr(cores, "TASKS", tmp_path / "task")
     if statistics:
         (tmp_path / "schedstat").write_text(statistics, encoding="ascii")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", before or "")
     if before is None:
         monkeypatch.delenv("GOMP_SPINCOUNT")
-    choose_turns()
+    choose_turns(tmp_path / "schedstat")
     assert os.environ.get("GOMP_SPINCOUNT") == after
 
 
