@@ -10,7 +10,11 @@ from reprise import STARTER
 
 
 class StopRequest:
-    """While it is entered, signals are noted instead of killing; ask `reason()` between steps."""
+    """While it is entered, signals are noted instead of killing; ask `reason()` between steps.
+
+    Who was asked once is on the way to its end, and hears no more: a signal to all processes of a
+    group reaches each of several twice, the second time from the one that looks after them.
+    """
 
     def __enter__(self) -> Self:
         self.received: signal.Signals | None = None
@@ -27,10 +31,10 @@ class StopRequest:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.received else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
+        self.received = self.received or signal.Signals(number)
 
     def reason(self) -> str | None:
         """Why to stop, or None to go on. DVC leaves its stages behind when it is killed."""

@@ -8,6 +8,7 @@ torchrun or SLURM does that.
 
 import ctypes
 import logging
+import math
 import os
 import signal
 import socket
@@ -24,8 +25,10 @@ from reprise.errors import Interrupted, PipelineError
 from reprise.interruption import StopRequest
 from reprise.params.train import TrainParams
 
+NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
 SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_FOR_THE_FIRST = 30.0  # to tell what happened, before another process does
+SECONDS_TO_SAVE = 300.0  # once a process that was asked to stop has ended badly
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 KEPT = "what was saved is kept; the same command goes on from here"
 
@@ -65,7 +68,9 @@ def must_start(wanted: Processes) -> bool:
     PipelineError where they are others than `wanted`, or cannot be started here.
     """
     _adopt_slurm()
-    started = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 0
+    started = _started()
+    if started == wanted.count:
+        _check_devices(wanted)
     if started == wanted.count or (not started and wanted.count == 1):
         return False
     if started:
@@ -82,6 +87,41 @@ def must_start(wanted: Processes) -> bool:
             f"{nodes} --ntasks-per-node {devices} python -m stages.train`; then `dvc commit train`"
         )
     return True
+
+
+def _started() -> int:
+    """As one of how many processes this one was started; 0 where nobody has said so."""
+    found = {name: os.environ.get(name, "") for name in (*NUMBERS, "MASTER_ADDR")}
+    if "RANK" not in os.environ:
+        return 0
+    if (found["RANK"], found["WORLD_SIZE"] or "1") == ("0", "1"):
+        return 1
+    wrong = [name for name in NUMBERS if not found[name].isdecimal()]
+    wrong += [name for name, value in found.items() if not value and name not in NUMBERS]
+    if wrong:
+        told = ", ".join(f"{name}: found {found[name] or 'nothing'}" for name in wrong)
+        raise PipelineError(
+            f"{told}, but RANK is set to {found['RANK'] or 'nothing'}, so this should be one of "
+            f"several processes, each with whole numbers in {', '.join(NUMBERS)} and the first "
+            "one's machine in MASTER_ADDR; start them by torchrun, or unset RANK"
+        )
+    count = int(found["WORLD_SIZE"])
+    if int(found["RANK"]) >= count:
+        raise PipelineError(
+            f"RANK: found {found['RANK']}, but WORLD_SIZE is {count}, which allows 0 to "
+            f"{count - 1}; start them by torchrun, or unset RANK"
+        )
+    return count
+
+
+def _check_devices(wanted: Processes) -> None:
+    on_machine = int(os.environ.get("LOCAL_RANK", 0))  # its number, from 0
+    if on_machine >= wanted.devices:
+        raise PipelineError(
+            f"train.devices: found {wanted.devices}, but this process is number {on_machine + 1} "
+            "on its machine; set it to the processes of a machine, and train.nodes (now "
+            f"{wanted.nodes}) to the number of machines"
+        )
 
 
 def _adopt_slurm() -> None:
@@ -135,21 +175,28 @@ def run_processes(
 
 
 def _wait_for(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest, kept: str) -> None:
-    reason = None
-    while not any(codes := [process.poll() for process in processes]) and None in codes:
+    reason, give_up_at = None, math.inf
+    while None in (codes := [process.poll() for process in processes]):
         if not reason and (reason := stop.reason()):
             for process in processes:
                 process.send_signal(stop.received or signal.SIGTERM)
+        if any(codes):
+            if not reason:
+                break
+            # One was not ready yet to note signals, or was killed; another may be saving.
+            give_up_at = min(give_up_at, time.monotonic() + SECONDS_TO_SAVE)
+            if time.monotonic() >= give_up_at:
+                break
         time.sleep(SECONDS_BETWEEN_LOOKS)
+    if any(code and code > 0 for code in codes):  # it has told why
+        sys.exit(1)
     for number, code in enumerate(codes, 1):
-        if code is not None and code < 0:
-            if reason:  # it was not ready yet to note signals
+        if code:
+            if reason := reason or stop.reason():
                 raise Interrupted(f"stopped by {reason}; {kept}")
             raise PipelineError(
                 f"process {number} of {len(processes)} ended by signal {-code}; {kept}"
             )
-    if any(codes):
-        sys.exit(1)
 
 
 def _free_port() -> int:
@@ -182,6 +229,11 @@ def one_voice() -> Iterator[None]:
             time.sleep(SECONDS_FOR_THE_FIRST)
         raise
     except RuntimeError as error:
+        if "EADDRINUSE" in str(error):
+            raise PipelineError(
+                f"MASTER_PORT: found {os.environ.get('MASTER_PORT')}, which another program on "
+                "this machine uses; start again, with another one where you have chosen it"
+            ) from error
         if not _tells_of_lost_processes(error):
             raise
         time.sleep(SECONDS_FOR_THE_FIRST)

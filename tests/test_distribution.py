@@ -15,9 +15,8 @@ import torch
 from distributed_training import CASES, STEPS, train
 from project import Project
 
-from reprise.errors import PipelineError
 from reprise.files import read_json
-from reprise.launching import ALONE, Processes, must_start, one_voice, run_processes
+from reprise.launching import ALONE, Processes, run_processes
 
 DATA_STAGES = ["download", "clean", "tokenize", "encode"]
 # In float32 sums in another order differ in the sixth digit; muon's products may be in bfloat16.
@@ -314,70 +313,3 @@ def test_processes_of_torchrun_train_as_those_of_the_stage(project: Project) -> 
     assert "was run before: the same bytes" in message
     assert message.count("train: in ") == 1
     assert losses(project.folder) == of_stage
-
-
-@pytest.fixture
-def _place(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"]
-    for name in names:  # what is set below is taken back at the end
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
-@pytest.mark.usefixtures("_place")
-def test_the_stage_starts_what_nobody_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not must_start(ALONE)
-    assert must_start(Processes(2, 1, "ddp"))
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not must_start(Processes(2, 1, "ddp"))
-    assert not must_start(Processes(1, 2, "ddp"))
-    with pytest.raises(PipelineError) as error:
-        must_start(Processes(3, 2, "ddp"))
-    assert str(error.value) == (
-        "train.devices and train.nodes: found 3 times 2, but this process was started as one of "
-        "2; start 6 or change the settings"
-    )
-
-
-@pytest.mark.usefixtures("_place")
-def test_several_machines_need_a_starter_which_is_told() -> None:
-    with pytest.raises(PipelineError) as error:
-        must_start(Processes(4, 2, "ddp"))
-    assert str(error.value) == (
-        "train.nodes: found 2, but this process was started alone; start it on each machine by "
-        "`torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint "
-        "FIRST_MACHINE:29500 -m stages.train`, or once by `srun --nodes 2 --ntasks-per-node 4 "
-        "python -m stages.train`; then `dvc commit train`"
-    )
-
-
-@pytest.mark.usefixtures("_place")
-def test_a_task_of_slurm_is_one_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    slurm = {
-        "SLURM_STEP_NUM_TASKS": "4",
-        "SLURM_PROCID": "3",
-        "SLURM_LOCALID": "1",
-        "SLURM_NODEID": "1",
-        "SLURM_STEP_NODELIST": "host[7-8]",
-        "SLURM_JOB_ID": "1234567",
-    }
-    for name, value in slurm.items():
-        monkeypatch.setenv(name, value)
-    assert not must_start(Processes(2, 2, "ddp"))
-    found = [os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")]
-    assert found == ["3", "4", "1", "host7"]
-    assert os.environ["MASTER_PORT"] == "19567"
-
-
-@pytest.mark.usefixtures("_place")
-def test_a_process_that_loses_the_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reprise.launching.SECONDS_FOR_THE_FIRST", 0)
-    with pytest.raises(PipelineError) as error, one_voice():
-        raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer")
-    assert str(error.value) == (
-        "another process of this training is gone; what was saved is kept; the same command goes "
-        "on from here"
-    )
-    with pytest.raises(RuntimeError, match="something else"), one_voice():
-        raise RuntimeError("something else")

@@ -2,10 +2,21 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from reprise.interruption import StopRequest
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Those of the tests are back afterwards."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -14,6 +25,15 @@ def test_a_signal_is_a_reason_to_stop(number: signal.Signals) -> None:
         assert stop.reason() is None
         os.kill(os.getpid(), number)
         assert stop.reason() == number.name
+
+
+def test_the_first_signal_is_the_reason_and_after_it_none_is_heard() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.reason() == "SIGINT"
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # each would end the tests
+        os.kill(os.getpid(), number)
 
 
 def test_afterwards_signals_do_what_they_did_before() -> None:
