@@ -97,12 +97,13 @@ def _lock_checks(params: Mapping[str, Any]) -> Iterator[Check]:
     stages = read_yaml(LOCK, "run `dvc repro` first")["stages"]
     written = {entry["path"] for stage in stages.values() for entry in stage.get("outs", [])}
     md5 = cache(lambda path: dvc_md5(path, Path.cwd()))
-    for name in read_yaml(Path("dvc.yaml"), "run from the project's folder or give --path")[
-        "stages"
-    ]:
+    pipeline = read_yaml(Path("dvc.yaml"), "run from the project's folder or give --path")
+    for name, stage in pipeline["stages"].items():
         if name not in stages:
             yield Check("missing", f"{name}: in {LOCK}", ANEW)
             continue
+        command = f"{name}: command"
+        yield _compare(command, stages[name]["cmd"], stage["cmd"], f"set it back, or {ANEW}")
         sections = stages[name].get("params", {}).get(str(PARAMS), {})
         yield from _leaf_checks(f"{name}: {PARAMS}", sections, params)
         entries = [*stages[name].get("deps", []), *stages[name].get("outs", [])]

@@ -110,6 +110,15 @@ def test_names_of_nothing_are_one_line(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("names", [("", "first"), ("first,", "faster"), ("first", " ")])
+def test_a_name_that_is_empty_is_no_name(project: Path, names: tuple[str, str]) -> None:
+    """DVC would take it for the workspace."""
+    result = compared(*names)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert re.match("error: found ' ?' for the name of a run; ", line)
+
+
 def test_settings_without_a_run_are_one_line(project: Path, tmp_path: Path) -> None:
     settings = (project / "params.yaml").read_text().replace("batch_size: 32", "batch_size: 8")
     (tmp_path / "mine.yaml").write_text(settings)
@@ -151,6 +160,18 @@ def test_a_run_in_mlflow_goes_by_its_id_and_by_its_settings(
     assert f"B  {tracked}" in by_id.stdout
     # The key of both is the same here, and with it the speeds.
     assert "Over seconds of training steps" in (tmp_path / "a.html").read_text()
+
+
+def test_a_run_with_more_on_than_the_settings_is_not_theirs(
+    project: Path, tmp_path: Path, tracked: str
+) -> None:
+    """What is off is not shown, so that all that is shown of them is shown of the run too."""
+    client, _ = connect("reprise")
+    client.log_param(tracked, "model.adaptive_cutoffs", "[100]")
+    settings = (project / "params.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(settings)
+    result = compared("first", str(tmp_path / "mine.yaml"))
+    assert tracked not in result.stdout
 
 
 def test_settings_find_a_commit_where_mlflow_has_no_run(project: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from finished_runs import DOCUMENTS, NATS, SIZES, record, seeds, write_run
 
 from reprise.comparing.comparison import Compared, Pair, Refused, compare
 from reprise.comparing.report import verdict_line
+from reprise.dynamic_evaluation import DynamicEvaluation
 from reprise.errors import PipelineError
 from reprise.runs.files import Workspace
 from reprise.runs.records import RunRecord, read_run
@@ -173,7 +174,12 @@ def test_dynamic_figures_are_compared_with_the_same_settings_only(tmp_path: Path
         if rate is None:
             return record(tmp_path, name)
         block = {"bits_per_byte": 1.2, "learning_rate": rate, "segment": 64}
-        return record(tmp_path, name, test={"dynamic": block}, columns={"dynamic_nats": 0.9 * NATS})
+        return record(
+            tmp_path,
+            name,
+            test={DynamicEvaluation.name: block},
+            columns={DynamicEvaluation.column: 0.9 * NATS},
+        )
 
     ours = dynamic("a", 0.002)
     name = "bits a byte, dynamic evaluation"

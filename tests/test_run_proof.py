@@ -159,6 +159,17 @@ def test_another_setting_is_told_with_both_values(restored: Project) -> None:
 
 
 @pytest.mark.slow
+def test_another_command_is_told_with_both(restored: Project) -> None:
+    lock = restored.folder / "dvc.lock"
+    lock.write_text(lock.read_text().replace("-m stages.train", "-m stages.trbin"))
+    result = verified(restored)
+    assert result.exit_code == 1
+    assert failing(result) == ["differs  train: command"]
+    told = ": expected python -m stages.trbin, found python -m stages.train; set it back, or"
+    assert told in result.stdout
+
+
+@pytest.mark.slow
 def test_other_code_is_told_and_changes_the_run_key(restored: Project) -> None:
     flip(restored.folder / "reprise/dataset.py", place=5)  # in the docstring
     result = verified(restored)

@@ -66,8 +66,8 @@ FIGURES = (
     Figure("perplexity a word", ("perplexity_per_word",), "nats", "word_ends", np.exp, 2),
     Figure("top-1 accuracy", ("top1_accuracy",), "top1", "tokens", _same),
     Figure("top-5 accuracy", ("top5_accuracy",), "top5", "tokens", _same),
-    Figure("bits a byte, dynamic evaluation", ("dynamic", "bits_per_byte"), "dynamic_nats",
-           "bytes", _bits),
+    Figure("bits a byte, dynamic evaluation", ("dynamic_evaluation", "bits_per_byte"),
+           "dynamic_nats", "bytes", _bits),
     Figure("bits a byte, neural cache", ("neural_cache", "bits_per_byte"), "cache_nats", "bytes",
            _bits),
 )  # fmt: skip

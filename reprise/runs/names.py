@@ -28,6 +28,11 @@ SCORED = "metrics.`test/bits_per_byte` > 0"  # evaluation came to its end
 
 def find_run(name: str) -> RunFiles:
     """The run of the current folder's project with this name; PipelineError where there is none."""
+    if not name.strip():  # DVC would take it for the workspace
+        raise PipelineError(
+            f"found {name!r} for the name of a run; a side has a name, or several with a comma "
+            "between each two"
+        )
     if name == WORKSPACE:
         return Workspace()
     if MLFLOW_ID.fullmatch(name):
@@ -75,7 +80,7 @@ def _tracked(experiment: str, wanted: dict[str, str]) -> MlflowRun | None:
     except store_failures() as error:
         raise unusable(error) from None
     for run in runs:
-        if wanted.items() <= run.data.params.items():
+        if wanted == run.data.params:
             return MlflowRun(run.info.run_id)
     return None
 
