@@ -1,5 +1,6 @@
 """What all commands share: the --params option, logging, errors as plain lines, exit codes."""
 
+import errno
 import functools
 import logging
 import sys
@@ -45,6 +46,10 @@ def command(function: Callable[P, None]) -> click.Command:
             function(*args, **kwargs)
         except PipelineError as error:
             fail(error)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename:
+                raise
+            fail(PipelineError("what this command tells cannot be written: the disk is full"))
 
     return click.command(help=_first_paragraph(function.__doc__))(run)
 

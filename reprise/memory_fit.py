@@ -251,14 +251,14 @@ def out_of_memory_told(memory: StepMemory, params: TrainParams, rows: int) -> It
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch has a class for GPUs; on CPUs it tells by a text, and the C++ library by another."""
+    """torch has a class for GPUs; on CPUs it tells by a text, and C++ and oneDNN by others."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     texts = (
         "can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory|"
-        "CUDA error: out of memory|ALLOC_FAILED"
+        "CUDA error: out of memory|ALLOC_FAILED|could not create a (primitive|memory)"
     )
     return isinstance(error, RuntimeError) and re.search(texts, str(error)) is not None
 

@@ -38,9 +38,12 @@ def training_seconds(
 
 
 def checkpoint_bytes(memory: StepMemory, params: TrainParams) -> int:
-    """Of all that are kept."""
+    """Of all that are kept; the newest that each run makes is among them, and the last one."""
     written = -(-params.max_steps // params.steps_per_checkpoint)
-    return min(params.kept_checkpoints, written) * memory.state.saved
+    kept = params.kept_checkpoints
+    if params.max_steps % params.steps_per_checkpoint:
+        kept = max(2, kept)
+    return min(kept, written) * memory.state.saved
 
 
 @dataclass

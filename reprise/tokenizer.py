@@ -48,7 +48,7 @@ class Tokenizer:
             raise PipelineError(
                 f"{path}: no such file; run `dvc repro tokenize` to make it"
             ) from None
-        except RuntimeError:
+        except (OSError, RuntimeError):
             raise PipelineError(
                 f"{path}: not a SentencePiece model; run `dvc repro -f tokenize` to make it anew"
             ) from None

@@ -38,10 +38,9 @@ from reprise.optimizers import make_optimizers, set_rate
 from reprise.params.train import TrainParams
 from reprise.schedules import rate_fraction
 from reprise.spikes import SpikeWatch
+from reprise.training_log import LogRow
 
 log = logging.getLogger(__name__)
-
-LogRow = dict[str, float | int | None]
 
 
 class NotFiniteError(PipelineError):
@@ -368,13 +367,3 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     text = f"{seed} {step} {rank}" if rank else f"{seed} {step}"
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
-
-
-def rows_as_csv(rows: list[LogRow]) -> str:
-    """metrics/train.csv: six significant digits; empty where nothing was measured."""
-    lines = [",".join(rows[0])]
-    for row in rows:
-        values = ["" if value is None else f"{value:.6g}" for value in row.values()]
-        values[:2] = [str(row["step"]), str(row["tokens"])]
-        lines.append(",".join(values))
-    return "\n".join(lines) + "\n"

@@ -25,7 +25,8 @@ from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 from reprise.reckoning import Reckoning
 from reprise.run_key import input_hashes, run_key
-from reprise.training import NotFiniteError, Step, Training, rows_as_csv, step_seed
+from reprise.training import NotFiniteError, Step, Training, step_seed
+from reprise.training_log import rows_as_csv
 from reprise.unigram import Unigram
 
 log = logging.getLogger(__name__)
@@ -195,9 +196,10 @@ class TrainingRun:
         self.checkpoints.clear(keep=1)
 
     def _tell(self, machine: Machine, processes: Processes, split: EncodedSplit) -> None:
+        params = self.training.params
         log.info(
             "run %s: %s, %s parameters, on %s (%s) in %s with %d threads%s, %d rows at once; "
-            "%s tokens, seen %.3g times in %d steps",
+            "%s tokens, seen about %.3g times in %d steps",
             self.key,
             self.settings["name"],
             f"{self.settings['parameters']:,}",
@@ -210,8 +212,8 @@ class TrainingRun:
             else "",
             self.reckoning.rows,
             f"{split.tokens:,}",
-            self.batches.epochs(self.training.params.max_steps),
-            self.training.params.max_steps,
+            params.max_steps * params.batch_size * params.sequence_length / split.tokens,
+            params.max_steps,
         )
 
     def _newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:

@@ -44,7 +44,6 @@ def main(
         write_quantiles,
     )
     from reprise.dataset import EncodedSplit, vocabulary_in
-    from reprise.errors import PipelineError
     from reprise.evaluation import Scoring
     from reprise.files import write_json, write_text
     from reprise.machine import scoring_device
@@ -55,12 +54,13 @@ def main(
     from reprise.sampling import Sampling, samples_text
     from reprise.tokenizer import Tokenizer
     from reprise.tracking.finished_run import publish_evaluation
+    from reprise.training_log import read_rows
     from reprise.unigram import Unigram
 
     report = StageReport("evaluate")
     params = load_section(params_path, EvaluateParams)
-    if not log.is_file():
-        raise PipelineError(f"{log}: not there; run `dvc repro -f train`")
+    read_rows(log)  # for the run in MLflow; what is wrong is told before the work
+    vocabulary = Tokenizer.load(tokenizer)
     network, settings = load_model(model / "model.safetensors", model / "model.json")
     vocabulary_size = vocabulary_in(encoded)["vocabulary_size"]
     train = EncodedSplit.open_in(encoded, "train")
@@ -97,9 +97,7 @@ def main(
         window=window,
         seed=params.seed,
     )
-    samples = samples_text(
-        network, Tokenizer.load(tokenizer), train.boundary, params.prompts, sampling, device
-    )
+    samples = samples_text(network, vocabulary, train.boundary, params.prompts, sampling, device)
     write_text(out / "samples.txt", samples)
     figures = {result.split: result.figures for result in results}
     write_json(metrics, {**figures, "device": device.type})

@@ -1,5 +1,7 @@
 """The verbs of `reprise`."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,41 @@ def test_deps_writes_nothing_new_into_the_committed_pipeline(tmp_path: Path) -> 
     result = CliRunner().invoke(reprise, ["deps", "--pipeline", str(tmp_path / "dvc.yaml")])
     assert result.exit_code == 0
     assert (tmp_path / "dvc.yaml").read_text(encoding="utf-8") == before
+
+
+def test_deps_elsewhere_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(reprise, ["deps"])
+    assert result.exit_code == 1
+    told = "error: dvc.yaml: no such file; run from the project's folder or give --pipeline\n"
+    assert result.stderr == told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_finds_no_room_on_its_way_out_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "reprise.commands", "check"],
+            check=False,
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert result.returncode == 1
+    told = "error: what this command tells cannot be written: the disk is full\n"
+    assert result.stderr == told
+
+
+def test_a_broken_database_of_ones_own_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    result = CliRunner().invoke(reprise, ["ui", "--params", str(ROOT / "params.yaml")])
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert ": unable to open database file; move the file away (`reprise track sync` then" in line
 
 
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

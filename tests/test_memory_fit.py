@@ -235,6 +235,7 @@ def test_sizes_are_told_in_units_for_people() -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate "
                      "memory: you tried to allocate 4096 bytes. Error code 12"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),  # oneDNN
     ],
 )  # fmt: skip
 def test_out_of_memory_becomes_one_line(error: BaseException) -> None:

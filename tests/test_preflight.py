@@ -205,6 +205,13 @@ def test_no_more_checkpoints_are_kept_than_are_written() -> None:
     assert [checkpoint_bytes(memory, params) for params in (often, once)] == [80, 40]
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(12, 40), (13, 80), (3, 40)])
+def test_the_newest_of_every_run_is_kept_beside_the_last_one(steps: int, expected: int) -> None:
+    memory = StepMemory("cpu", STATE, Activations(0, 0))
+    params = train_params(max_steps=steps, steps_per_checkpoint=4, kept_checkpoints=1)
+    assert checkpoint_bytes(memory, params) == expected
+
+
 def test_estimate_and_truth_are_of_the_steps_that_were_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -302,6 +302,10 @@ def test_a_missing_or_broken_model_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{path}: not a SentencePiece model; run `dvc repro -f tokenize` to make it anew"
     )
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(PipelineError, match="not a SentencePiece model"):
+        Tokenizer.load(path)
 
 
 def test_a_word_vocabulary_knows_words_beside_line_ends_and_tabs() -> None:

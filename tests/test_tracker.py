@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +242,15 @@ def test_settings_of_a_taken_up_run_are_completed(checkout: Path) -> None:
     assert run.data.params == {"a": "1", "b": "3"}
 
 
+def test_a_run_with_something_on_is_not_taken_up_where_it_is_off(checkout: Path) -> None:
+    """Settings that have no part in the result are not shown."""
+    start(params={"cache": "100", "weight": "0.1"}).finish("KILLED")
+    start(params={"cache": "0"}).finish()
+    start(params={}).finish()
+    found = [run.data.params for run in runs_in(client_of(checkout))]
+    assert sorted(map(len, found)) == [0, 1, 2]
+
+
 def test_work_with_another_setting_is_a_run_of_its_own(checkout: Path) -> None:
     for context in ("document", "stream", "stream"):
         with start(params={"evaluate.context": context}, continues=True) as tracker:
@@ -437,13 +446,28 @@ def test_an_unreachable_server_is_told_once_without_its_password(
     ]
 
 
+@pytest.mark.parametrize(
+    ("made_by", "told"),
+    [
+        (lambda path: path.write_text("long enough to look like one" * 100),
+         "file is not a database"),
+        (Path.mkdir, "unable to open database file"),
+    ],
+)  # fmt: skip
 def test_a_database_that_is_none_is_told_once(
-    checkout: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    checkout: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    made_by: Callable[[Path], object],
+    told: str,
 ) -> None:
-    (checkout / "mlflow.db").write_text("not a database, but long enough to look like one" * 100)
+    monkeypatch.setattr("mlflow.MlflowClient.__init__", None)  # which would try for minutes
+    (checkout / "mlflow.db").unlink(missing_ok=True)
+    made_by(checkout / "mlflow.db")
     use_and_finish(start(), tmp_path / "samples.txt")
     assert warnings_of(caplog) == [
-        f"MLflow at sqlite:///{checkout}/mlflow.db: file is not a database; "
+        f"MLflow at sqlite:///{checkout}/mlflow.db: {told}; "
         "the work goes on, what is missed is sent when it answers again",
         NOT_ALL.format(f"sqlite:///{checkout}/mlflow.db"),
     ]
@@ -480,12 +504,13 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline and self.process.poll() is None:
             with socket.socket() as connection:
                 if connection.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.1)
+        self.kill()
         raise AssertionError("mlflow server did not start")
 
     def kill(self) -> None:

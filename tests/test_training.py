@@ -12,7 +12,7 @@ from torch import nn
 
 from reprise.errors import PipelineError
 from reprise.models import build_model
-from reprise.training import NotFiniteError, Objective, rows_as_csv, step_seed
+from reprise.training import NotFiniteError, Objective, step_seed
 
 SPLIT = random_split()
 
@@ -152,11 +152,6 @@ def test_the_loss_of_a_row_is_the_mean_over_its_tokens() -> None:
     tokens = sum(step.tokens for step in steps)
     assert row["tokens"] == tokens
     assert row["train_nats_per_token"] == sum(step.nats for step in steps) / tokens
-
-
-def test_the_log_has_six_digits_and_empty_cells() -> None:
-    row = {"step": 20, "tokens": 1234567, "learning_rate": 0.1 + 0.2, "valid": None}
-    assert rows_as_csv([row]) == "step,tokens,learning_rate,valid\n20,1234567,0.3,\n"
 
 
 def test_a_text_without_surprises_is_learnt_to_nothing() -> None:

@@ -14,6 +14,9 @@ def deps(pipeline: Path) -> None:
 
     from reprise.files import write_text
     from reprise.source import imported_files
+    from reprise.yaml_files import read_yaml
+
+    read_yaml(pipeline, "run from the project's folder or give --pipeline")
 
     yaml = YAML()
     yaml.width = 200

@@ -4,7 +4,9 @@
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RUN_KEY_TAG = "reprise.run_key"
+SQLITE = "sqlite:///"
 
 SECONDS_FOR_LOCK = 60.0
 MAX_METRICS_PER_BATCH = 1000  # MLflow's limits
@@ -37,7 +40,7 @@ ENVIRONMENT = {
 
 def tracking_uri() -> str:
     """Where the runs are kept."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{main_checkout() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{main_checkout() / 'mlflow.db'}"
 
 
 def connect(experiment: str) -> tuple["MlflowClient", str]:
@@ -50,7 +53,7 @@ def existing_store(experiment: str) -> tuple["MlflowClient", str] | None:
     """A client and the experiment's id; None where store or experiment are not there, and they are
     not made. PipelineError where the store cannot be used."""
     uri = tracking_uri()
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         return None
     try:
         client, _ = _open_store()
@@ -150,9 +153,11 @@ def store_failures() -> tuple[type[Exception], ...]:
 
 
 def unusable(error: BaseException) -> PipelineError:
+    remedy = "start the server"
+    if tracking_uri().startswith(SQLITE):
+        remedy = "move the file away (`reprise track sync` then publishes its finished runs anew)"
     return PipelineError(
-        f"MLflow at {shown_uri()}: {root_cause(error)}; start the server, or correct "
-        "MLFLOW_TRACKING_URI"
+        f"MLflow at {shown_uri()}: {root_cause(error)}; {remedy}, or correct MLFLOW_TRACKING_URI"
     )
 
 
@@ -179,8 +184,8 @@ def _open_store() -> tuple["MlflowClient", str | None]:
     for noisy in ("mlflow", "alembic", "urllib3"):  # a failure is told once, by the tracker
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     uri, artifacts = tracking_uri(), None
-    if uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///")).absolute()
+    if uri.startswith(SQLITE):
+        database = Path(uri.removeprefix(SQLITE)).absolute()
         artifacts = (database.parent / "mlartifacts").as_uri()
         _make_database(database, artifacts)
     return MlflowClient(tracking_uri=uri, registry_uri=uri), artifacts
@@ -193,12 +198,23 @@ def _make_database(database: Path, artifacts: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     if database.exists():
+        _check_database(database)
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=SECONDS_FOR_LOCK):
         if not database.exists():
             with replacing(database) as scratch:
-                SqlAlchemyStore(f"sqlite:///{scratch}", artifacts).engine.dispose()
+                SqlAlchemyStore(f"{SQLITE}{scratch}", artifacts).engine.dispose()
+
+
+def _check_database(database: Path) -> None:
+    """MLflow would try for minutes to open what cannot be opened."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        if "locked" not in str(error):  # MLflow waits for that
+            raise OSError(str(error)) from error
 
 
 def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> str:

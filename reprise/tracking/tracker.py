@@ -8,7 +8,6 @@ the store is away it tries again, less and less often, and once more at the end;
 then, `reprise track sync` publishes from the files.
 """
 
-import csv
 import logging
 import math
 import os
@@ -39,6 +38,7 @@ from reprise.tracking.store import (
     store_failures,
 )
 from reprise.tracking.system import SystemMetrics
+from reprise.training_log import read_rows
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -182,10 +182,8 @@ class Tracker:
         Where a step was trained again, after going back, the run has the value of the first time;
         the last one's follows it.
         """
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                numbers = {name: _number(text) for name, text in row.items() if text}
-                self._add_points(curve_points(numbers), int(row["step"]), final=True)
+        for row in read_rows(path):
+            self._add_points(curve_points(row), int(row["step"] or 0), final=True)
 
     def _add_points(self, values: Mapping[str, float], step: int, *, final: bool) -> None:
         if self._wanted is not None:
@@ -395,7 +393,8 @@ def _takes_up(run: "Run", wanted: WantedRun) -> bool:
 
 
 def _has_settings(run: "Run", wanted: WantedRun) -> bool:
-    return all(run.data.params.get(name, text) == text for name, text in wanted.params.items())
+    """It may lack some. One that has more had something on that is off in these."""
+    return run.data.params.items() <= wanted.params.items()
 
 
 def _compare_with_first(client: "MlflowClient", run_id: str, names: list[str]) -> None:
@@ -421,10 +420,6 @@ def _compare_with_first(client: "MlflowClient", run_id: str, names: list[str]) -
 
 def _differs(first: Mapping[str, str], second: Mapping[str, str], name: str) -> bool:
     return name in first and name in second and first[name] != second[name]
-
-
-def _number(text: str) -> float:
-    return int(text) if text.isdigit() else float(text)
 
 
 def _now() -> int:
