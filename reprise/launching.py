@@ -69,7 +69,7 @@ def must_start(wanted: Processes) -> bool:
     """
     _adopt_slurm()
     started = _started()
-    if started == wanted.count:
+    if started == wanted.count > 1:
         _check_devices(wanted)
     if started == wanted.count or (not started and wanted.count == 1):
         return False
@@ -115,7 +115,7 @@ def _started() -> int:
 
 
 def _check_devices(wanted: Processes) -> None:
-    on_machine = int(os.environ.get("LOCAL_RANK", 0))  # its number, from 0
+    on_machine = int(os.environ["LOCAL_RANK"])  # its number, from 0
     if on_machine >= wanted.devices:
         raise PipelineError(
             f"train.devices: found {wanted.devices}, but this process is number {on_machine + 1} "
@@ -181,9 +181,9 @@ def _wait_for(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest, k
             for process in processes:
                 process.send_signal(stop.received or signal.SIGTERM)
         if any(codes):
-            if not reason:
+            if not reason or codes[0] is not None:
                 break
-            # One was not ready yet to note signals, or was killed; another may be saving.
+            # One was not ready yet to note signals, or was killed; the first may be saving.
             give_up_at = min(give_up_at, time.monotonic() + SECONDS_TO_SAVE)
             if time.monotonic() >= give_up_at:
                 break
