@@ -30,12 +30,20 @@ def test_deps_writes_nothing_new_into_the_committed_pipeline(tmp_path: Path) -> 
     assert (tmp_path / "dvc.yaml").read_text(encoding="utf-8") == before
 
 
-def test_deps_elsewhere_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("deps", "dvc.yaml: no such file; run from the project's folder or give --pipeline"),
+        ("track sync", "dvc.yaml: no such file; run from the project's folder"),
+        ("study list", "studies: no such folder; run from the project's folder or give --studies"),
+    ],
+)
+def test_a_command_elsewhere_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, told: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(reprise, ["deps"])
-    assert result.exit_code == 1
-    told = "error: dvc.yaml: no such file; run from the project's folder or give --pipeline\n"
-    assert result.stderr == told
+    result = CliRunner().invoke(reprise, command.split())
+    assert (result.exit_code, result.stderr) == (1, f"error: {told}\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

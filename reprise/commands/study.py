@@ -19,8 +19,13 @@ def study() -> None:
 @studies_option
 def list_studies(studies: Path) -> None:
     """Name, points and title of each study."""
+    from reprise.errors import PipelineError
     from reprise.studies.study import load_study, names_of_studies
 
+    if not studies.is_dir():
+        raise PipelineError(
+            f"{studies}: no such folder; run from the project's folder or give --studies"
+        )
     for name in names_of_studies(studies):
         loaded = load_study(studies, name)
         click.echo(f"{name:20}  {len(loaded.points):3} points  {loaded.file.title}")

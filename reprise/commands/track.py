@@ -22,8 +22,11 @@ def sync() -> None:
     """
     from collections import Counter
 
+    from reprise.errors import PipelineError
     from reprise.tracking import sync as runs
 
+    if not Path("dvc.yaml").is_file():
+        raise PipelineError("dvc.yaml: no such file; run from the project's folder")
     outcomes: Counter[str] = Counter()
     for name, outcome in runs.sync():
         outcomes[outcome] += 1
