@@ -25,6 +25,7 @@ from reprise.errors import Interrupted, PipelineError
 from reprise.interruption import StopRequest
 from reprise.params.train import TrainParams
 
+# What torchrun sets, beside MASTER_ADDR.
 NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
 SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_FOR_THE_FIRST = 30.0  # to tell what happened, before another process does
@@ -91,13 +92,13 @@ def must_start(wanted: Processes) -> bool:
 
 def _started() -> int:
     """As one of how many processes this one was started; 0 where nobody has said so."""
-    found = {name: os.environ.get(name, "") for name in (*NUMBERS, "MASTER_ADDR")}
     if "RANK" not in os.environ:
         return 0
+    found = {name: os.environ.get(name, "") for name in (*NUMBERS, "MASTER_ADDR")}
     if (found["RANK"], found["WORLD_SIZE"] or "1") == ("0", "1"):
         return 1
     wrong = [name for name in NUMBERS if not found[name].isdecimal()]
-    wrong += [name for name, value in found.items() if not value and name not in NUMBERS]
+    wrong += [] if found["MASTER_ADDR"] else ["MASTER_ADDR"]
     if wrong:
         told = ", ".join(f"{name}: found {found[name] or 'nothing'}" for name in wrong)
         raise PipelineError(

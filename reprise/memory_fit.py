@@ -258,7 +258,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     texts = (
         "can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory|"
-        "CUDA error: out of memory|ALLOC_FAILED|could not create a (primitive|memory)"
+        "CUDA error: out of memory|ALLOC_FAILED|could not create a (primitive|memory object)$"
     )
     return isinstance(error, RuntimeError) and re.search(texts, str(error)) is not None
 

@@ -171,7 +171,8 @@ def test_a_run_with_more_on_than_the_settings_is_not_theirs(
     settings = (project / "params.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(settings)
     result = compared("first", str(tmp_path / "mine.yaml"))
-    assert tracked not in result.stdout
+    assert result.exit_code == 0
+    assert tracked not in result.stdout  # but the commit that has these settings
 
 
 def test_settings_find_a_commit_where_mlflow_has_no_run(project: Path, tmp_path: Path) -> None:

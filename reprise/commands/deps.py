@@ -16,9 +16,8 @@ def deps(pipeline: Path) -> None:
     from reprise.source import imported_files
     from reprise.yaml_files import read_yaml
 
-    read_yaml(pipeline, "run from the project's folder or give --pipeline")
-
-    yaml = YAML()
+    read_yaml(pipeline, "run from the project's folder or give --pipeline")  # tells what is wrong
+    yaml = YAML()  # keeps comments
     yaml.width = 200
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(pipeline.read_text(encoding="utf-8"))
