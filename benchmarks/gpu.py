@@ -36,8 +36,9 @@ from train import CASES, Case, made_up_text
 from train import measure as measure_textbook
 
 from reprise.dataset import batches_for
+from reprise.distribution import fabric_for
 from reprise.energy import EnergyMeter
-from reprise.machine import fabric_for, resolve
+from reprise.machine import resolve
 from reprise.matrix_rate import matrix_rate
 from reprise.memory_fit import in_bytes, rows_at_once, step_memory
 from reprise.models import build_model

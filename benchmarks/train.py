@@ -31,7 +31,8 @@ import torch
 from torch import Tensor, nn
 
 from reprise.dataset import Batches, EncodedSplit, batches_for
-from reprise.machine import fabric_for, resolve
+from reprise.distribution import fabric_for
+from reprise.machine import resolve
 from reprise.matrix_rate import matrix_rate
 from reprise.models import build_model
 from reprise.models.size import training_flops_per_token

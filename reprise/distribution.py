@@ -10,6 +10,7 @@ To score, and to save, each process puts the whole weights together, the latter 
 Whatever is called here is called by all processes, at the same place.
 """
 
+import logging
 import warnings
 from datetime import timedelta
 from typing import Any
@@ -18,8 +19,10 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.distributed import all_gather, all_gather_object
 from torch.distributed.device_mesh import DeviceMesh
@@ -27,14 +30,35 @@ from torch.distributed.fsdp import fully_shard
 
 from reprise.cut_tensors import whole
 from reprise.dataset import EncodedSplit
-from reprise.launching import Processes
+from reprise.launching import ALONE, Processes
+from reprise.machine import Machine, take_kernels_that_repeat, use_threads
+from reprise.memory import keep_freed_memory
 from reprise.models import State
 
 # A process that dies is noticed without it; the first may wait long, for another run to end.
 TIMEOUT = timedelta(days=7)
 
 
-def joined_fabric(processes: Processes, accelerator: str, precision: Any) -> Fabric:
+def fabric_for(
+    machine: Machine, processes: Processes = ALONE, *, deterministic: bool = True
+) -> Fabric:
+    """Fabric in this process, with `machine`'s precision and threads, and if wanted kernels that
+    repeat (on a CPU all do)."""
+    keep_freed_memory()
+    use_threads(max(1, machine.threads // processes.devices))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
+    if machine.device == "cuda" and deterministic:
+        take_kernels_that_repeat()
+    precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
+    if processes.count > 1:
+        return _joined_fabric(processes, machine.device, precision)
+    if machine.device == "xpu":  # Fabric has no accelerator of this name, and would cast for a CPU
+        plugin = MixedPrecision(precision, "xpu") if machine.precision == "bf16" else None
+        return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), plugins=plugin)
+    return Fabric(accelerator=machine.device, devices=1, precision=precision)
+
+
+def _joined_fabric(processes: Processes, accelerator: str, precision: Any) -> Fabric:
     """Fabric in a process that was started as one of `processes`, once all of them are there."""
     strategy: DDPStrategy | ModelParallelStrategy
     if processes.strategy == "fsdp":

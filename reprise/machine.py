@@ -1,6 +1,5 @@
 """What the network runs on. `auto` is resolved here, once, and the answer is written down."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,15 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import cpu_count
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision.amp import MixedPrecision
-from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
 from reprise.cores import share_cores
-from reprise.distribution import joined_fabric
 from reprise.errors import PipelineError
-from reprise.launching import ALONE, Processes
-from reprise.memory import keep_freed_memory
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 
@@ -59,26 +52,7 @@ def resolve(train: TrainParams, model: ModelParams) -> Machine:
     )
 
 
-def fabric_for(
-    machine: Machine, processes: Processes = ALONE, *, deterministic: bool = True
-) -> Fabric:
-    """Fabric in this process, with `machine`'s precision and threads, and if wanted kernels that
-    repeat (on a CPU all do)."""
-    keep_freed_memory()
-    _use_threads(max(1, machine.threads // processes.devices))
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what we tell
-    if machine.device == "cuda" and deterministic:
-        _take_kernels_that_repeat()
-    precision: Any = "bf16-mixed" if machine.precision == "bf16" else "32-true"
-    if processes.count > 1:
-        return joined_fabric(processes, machine.device, precision)
-    if machine.device == "xpu":  # Fabric has no accelerator of this name, and would cast for a CPU
-        plugin = MixedPrecision(precision, "xpu") if machine.precision == "bf16" else None
-        return Fabric(strategy=SingleDeviceStrategy(torch.device("xpu", 0)), plugins=plugin)
-    return Fabric(accelerator=machine.device, devices=1, precision=precision)
-
-
-def _take_kernels_that_repeat() -> None:
+def take_kernels_that_repeat() -> None:
     """With warn_only attention would take the others (attention_backward.cu)."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -114,15 +88,15 @@ def has_compiler() -> bool:
 
 def scoring_device(trained_on: str, threads: int) -> torch.device:
     """Where figures are computed: where training was, else the CPU; in full float32."""
-    _use_threads(threads)
+    use_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # its recurrent kernels would round to TF32
     device = torch.device(trained_on if trained_on in _present() else "cpu")
     if device.type == "cuda":
-        _take_kernels_that_repeat()  # of dynamic evaluation
+        take_kernels_that_repeat()  # of dynamic evaluation
     return device
 
 
-def _use_threads(count: int) -> None:
+def use_threads(count: int) -> None:
     """So many, for which numbers nearest to zero (below 1e-38) are zero.
 
     A processor takes tens of times as long for those, and training makes many of them, such as

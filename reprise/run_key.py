@@ -37,6 +37,15 @@ def run_key(
     return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:DIGITS]
 
 
+def input_paths(encoded: Path) -> dict[str, Path]:
+    """All that training reads, by its name in model.json."""
+    return {
+        **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
+        **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
+        "vocabulary": encoded / "vocabulary.json",
+    }
+
+
 def input_hashes(**paths: Path) -> dict[str, str]:
     """SHA-256 of each input by its name."""
     return {name: sha256_of(path) for name, path in sorted(paths.items())}

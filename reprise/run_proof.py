@@ -27,10 +27,9 @@ from reprise.params.loading import check_params, read_params, section_schema
 from reprise.params.model import ModelParams
 from reprise.params.run import RunParams
 from reprise.params.train import TrainParams
-from reprise.run_key import run_key
+from reprise.run_key import input_paths, run_key
 from reprise.tracking.description import flat, settings_tags
 from reprise.tracking.store import tags_of_runs
-from reprise.training_run import input_paths
 from reprise.yaml_files import read_yaml
 
 PARAMS = Path("params.yaml")

@@ -11,10 +11,11 @@ import numpy as np
 
 from reprise.data_forecast import DataSizes
 from reprise.dataset import EncodedSplit, batches_for, check_sizes
+from reprise.distribution import fabric_for
 from reprise.errors import PipelineError
 from reprise.evaluation import Scoring, score_split
 from reprise.forecast import Forecast
-from reprise.machine import Machine, fabric_for, missing_kernel_told, scoring_device
+from reprise.machine import Machine, missing_kernel_told, scoring_device
 from reprise.memory_fit import FLOAT, PROCESS_BYTES, rows_at_once, step_memory
 from reprise.models import LanguageModel, build_model
 from reprise.models.head import SCORED_AT_ONCE

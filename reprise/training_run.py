@@ -12,11 +12,12 @@ from filelock import FileLock
 
 from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import Batches, EncodedSplit, batches_for, check_sizes, vocabulary_in
+from reprise.distribution import fabric_for
 from reprise.dvc_hashes import dvc_md5
 from reprise.errors import PipelineError
 from reprise.files import read_json, sha256_of, write_json, write_text
 from reprise.launching import Processes
-from reprise.machine import Machine, fabric_for, missing_kernel_told, resolve
+from reprise.machine import Machine, missing_kernel_told, resolve
 from reprise.memory import holes_given_back
 from reprise.memory_fit import out_of_memory_told, rows_at_once, step_memory
 from reprise.model_files import save_model
@@ -24,7 +25,7 @@ from reprise.models import build_model
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
 from reprise.reckoning import Reckoning
-from reprise.run_key import input_hashes, run_key
+from reprise.run_key import input_hashes, input_paths, run_key
 from reprise.training import NotFiniteError, Step, Training, step_seed
 from reprise.training_log import rows_as_csv
 from reprise.unigram import Unigram
@@ -283,15 +284,6 @@ class TrainingRun:
 def _others(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether these two entries of `processes` differ in more than where they begin."""
     return one | {"from_step": 0} != other | {"from_step": 0}
-
-
-def input_paths(encoded: Path) -> dict[str, Path]:
-    """All that training reads, by its name in model.json."""
-    return {
-        **{f"{name}_ids": encoded / f"{name}.npy" for name in ("train", "valid")},
-        **{f"{name}_documents": encoded / f"{name}.parquet" for name in ("train", "valid")},
-        "vocabulary": encoded / "vocabulary.json",
-    }
 
 
 def run_name(model: ModelParams, train: TrainParams) -> str:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from reprise.dataset import Batches, EncodedSplit, batches_for
+from reprise.distribution import fabric_for
 from reprise.launching import ALONE, Processes
-from reprise.machine import Machine, fabric_for
+from reprise.machine import Machine
 from reprise.models import build_model
 from reprise.params.model import RECURRENT, ModelParams
 from reprise.params.train import TrainParams

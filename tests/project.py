@@ -123,10 +123,11 @@ class Project:
     def mended(self) -> None:
         """As README does after a kill, remove what DVC was writing: a list of who reads what or a
         dvc.lock that it says it cannot read, and empty folders of its run cache."""
-        if "Unable to read RWLock-file" in self.run("dvc", "status", check=False).stderr:
+        told = self.run("dvc", "status", check=False).stderr
+        if "Unable to read RWLock-file" in told:
             (self.folder / ".dvc/tmp/rwlock").unlink()
-        status = self.run("dvc", "status", check=False)
-        if "'./dvc.lock' validation failed" in status.stderr:
+            told = self.run("dvc", "status", check=False).stderr
+        if "'./dvc.lock' validation failed" in told:
             (self.folder / "dvc.lock").unlink()
         self.run("find", ".dvc/cache/runs", "-type", "d", "-empty", "-delete", check=False)
 

@@ -17,6 +17,7 @@ from reprise.files import write_json
 from reprise.model_files import save_model, weights_of
 from reprise.models import build_model
 from reprise.params.tokenize import TokenizeParams
+from reprise.source import ROOT, imported_files
 from reprise.tokenizer import Tokenizer
 from reprise.tokenizer_training import train_tokenizer
 from stages.evaluate import main
@@ -243,3 +244,11 @@ def test_ids_beyond_the_vocabulary_are_told_before_anything_is_written(name: str
     assert result.exit_code == 1
     assert f"error: the {name} split has id 60000, " in result.stderr
     assert not Path("data/evaluate").exists()
+
+
+def test_scoring_does_without_what_only_training_needs() -> None:
+    """Lightning Fabric takes seconds to import."""
+    of_training = imported_files("stages.train")
+    modules = {name for name in of_training if "lightning_fabric" in (ROOT / name).read_text()}
+    assert "reprise/distribution.py" in modules
+    assert modules.isdisjoint(imported_files("stages.evaluate"))

@@ -13,10 +13,10 @@ from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.plugins.precision.precision import Precision
 from torch._inductor.cpp_builder import cpp_compiler_search
 
+from reprise.distribution import fabric_for
 from reprise.errors import PipelineError
 from reprise.machine import (
     Machine,
-    fabric_for,
     has_compiler,
     made_for_bf16,
     missing_kernel_told,
@@ -189,7 +189,8 @@ def test_numbers_nearest_to_zero_are_zero_in_all_threads_that_train() -> None:
     code = """
 import torch
 from helpers import model_params, train_params
-from reprise.machine import fabric_for, resolve
+from reprise.distribution import fabric_for
+from reprise.machine import resolve
 tiny = torch.full((1_000_000,), 2e-38)
 fabric_for(resolve(train_params(device="cpu", threads=2), model_params()))
 print(int((tiny / 4 == 0).sum()))
