@@ -75,8 +75,9 @@ class CheckpointFolder:
     def save(self, step: int, state: dict[str, Any]) -> Path:
         path = self._path(step)
         write_checkpoint(path, state | {"run_key": self.folder.name})
-        scheduled = [number for number in self._steps() if number % self.every == 0]
-        self._remove_all_but({*self._steps()[-self.keep :], *scheduled[-1:]})
+        done = [number for number in self._steps() if number <= step]
+        scheduled = [number for number in done if number % self.every == 0]
+        self._remove_all_but({*done[-self.keep :], *scheduled[-1:]})
         return path
 
     def newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:
@@ -92,25 +93,26 @@ class CheckpointFolder:
             except OSError as error:
                 state, fault = None, f"cannot be read: {error.strerror}"
             if state is not None and state.pop("run_key", None) != self.folder.name:
-                self._set_aside(path)
+                # Someone has put it here. Going on from it would give other bytes than the run's.
+                self._set_aside(path, "of-another-run", "was made by another run")
                 continue
             if state is not None:
                 return state
             before = "going back to the one before" if step != self._steps()[0] else "none is left"
             log.warning("%s: %s; %s", path, fault, before)
-            with suppress(OSError):  # what cannot be removed is passed over again
+            try:
                 path.unlink()
+            except OSError:
+                self._set_aside(path, "broken", "cannot be removed")
         return None
 
     @staticmethod
-    def _set_aside(path: Path) -> None:
-        """Someone has put it here. Going on from it would give other bytes than the run's own."""
-        other = path.with_name(f"{path.name}.of-another-run")
+    def _set_aside(path: Path, ending: str, why: str) -> None:
+        """Under another name, where it is in nobody's way; what stays is passed over again."""
+        other = path.with_name(f"{path.name}.{ending}")
         with suppress(OSError):
             path.replace(other)
-        log.warning(
-            "%s: was made by another run, so it is passed over; you can remove %s", path, other.name
-        )
+        log.warning("%s: %s, so it is passed over; you can remove %s", path, why, other.name)
 
     def remove_after(self, step: int) -> None:
         """What was saved past a step that a run goes back to: it would be taken for the newest."""

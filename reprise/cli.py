@@ -3,6 +3,7 @@
 import errno
 import functools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def command(function: Callable[P, None]) -> click.Command:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        open_closed_streams()
         set_up_logging()
         choose_turns()
         try:
@@ -58,6 +60,14 @@ def fail(error: PipelineError) -> NoReturn:
     for line in error.lines:
         click.echo(f"error: {line}", err=True)
     sys.exit(1)
+
+
+def open_closed_streams() -> None:
+    """In place of those that were closed (`2>&-`). Else the next file that is opened would have the
+    number of one, and what libraries print there in it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  to the process's end
 
 
 def set_up_logging() -> None:

@@ -219,13 +219,28 @@ class TrainingRun:
 
     def _newest(self, *, scheduled: bool = False) -> dict[str, Any] | None:
         """The newest checkpoint, read by the first process for all; None where it begins anew."""
-        state = self.checkpoints.newest(scheduled=scheduled) if self.is_first else None
+        state = self._newest_whole(scheduled) if self.is_first else None
         if state and state["finished"] and (why := self._why_again(state)):
             log.info("run %s %s: training anew to compare", self.key, why)
             self.checkpoints.clear()
             write_json(self._delivery, {**(self._delivered() or {}), "repeating": True})
             state = None
         return self.training.fabric.broadcast(state)
+
+    def _newest_whole(self, scheduled: bool) -> dict[str, Any] | None:
+        """Where a fault leads back, the checkpoint of a stop counts only with the one before it
+        that every run makes: a run would else go back elsewhere than one that was not stopped."""
+        state, params = self.checkpoints.newest(scheduled=scheduled), self.training.params
+        since = state["step"] % params.steps_per_checkpoint if state else 0
+        if state is None or not since or state["finished"] or params.not_finite != "roll_back":
+            return state
+        base = self.checkpoints.newest(scheduled=True)
+        step, due = base["step"] if base else 0, state["step"] - since
+        if step == due:
+            return state
+        log.warning("the checkpoint of step %d is needed too: going back to step %d", due, step)
+        self.checkpoints.remove_after(step)
+        return base
 
     def _why_again(self, finished: dict[str, Any]) -> str | None:
         """Why a finished run is trained again; None where it was not delivered yet."""

@@ -61,19 +61,24 @@ class Project:
         _git(folder, "init", "--quiet")
         self.commit("start")
 
-    def copied_to(self, folder: Path) -> "Project":
-        """The same project with all that it has made, elsewhere."""
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """One that is there."""
+        project = object.__new__(cls)
+        project.folder = folder
+        return project
+
+    def copied_to(self, folder: Path, **changes: dict[str, Any]) -> "Project":
+        """The same project with all that it has made, elsewhere, and with other settings."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        copy = object.__new__(Project)
-        copy.folder = folder
+        copy = self.at(folder)
+        copy.set_params(changes)
         return copy
 
     def cloned_to(self, folder: Path) -> "Project":
         """What is committed, elsewhere, with an empty cache."""
         _git(self.folder, "clone", "--quiet", ".", str(folder))
-        clone = object.__new__(Project)
-        clone.folder = folder
-        return clone
+        return self.at(folder)
 
     def add_document(self, name: str, text: str) -> None:
         path = self.folder / "corpus" / f"{name}.txt"
@@ -114,9 +119,9 @@ class Project:
     def stage(self, name: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", f"stages.{name}", check=check)
 
-    def reproduced(self) -> list[str]:
-        """Run the pipeline; the stages that ran."""
-        output = self.run("dvc", "repro").stdout
+    def reproduced(self, *stages: str) -> list[str]:
+        """Run the pipeline, or it as far as these stages; those that ran."""
+        output = self.run("dvc", "repro", *stages).stdout
         prefix = "Running stage '"
         return [line[len(prefix) : -2] for line in output.splitlines() if line.startswith(prefix)]
 

@@ -85,11 +85,28 @@ def test_a_folder_in_a_checkpoints_place_is_told_and_passed_over(
     assert found["step"] == 1
     assert caplog.messages == [
         f"{tmp_path}/step-000000002.checkpoint: cannot be read: Is a directory; going back to the "
-        "one before"
+        "one before",
+        f"{tmp_path}/step-000000002.checkpoint: cannot be removed, so it is passed over; you can "
+        "remove step-000000002.checkpoint.broken",
     ]
+    folder.save(2, state(2))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "step-000000001.checkpoint",
+        "step-000000002.checkpoint",
+        "step-000000002.checkpoint.broken",
+    ]
+
+
+def test_what_was_just_saved_stays_whatever_stands_in_a_later_ones_place(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=1, every=5)
+    (tmp_path / "step-000000020.checkpoint").mkdir()
+    for number in (5, 10, 12):
+        folder.save(number, state(number))
+    assert (tmp_path / "step-000000010.checkpoint").is_file()
+    assert (tmp_path / "step-000000012.checkpoint").is_file()
     with pytest.raises(PipelineError, match="a folder stands where a file is needed"):
-        folder.save(2, state(2))
-    assert (tmp_path / "step-000000001.checkpoint").exists()
+        folder.save(20, state(20))
+    assert (tmp_path / "step-000000012.checkpoint").is_file()
 
 
 def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:

@@ -3,42 +3,59 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from project import Project
 
-COUNT = 8
+# The second and third train alike, side by side, and differ in evaluation alone.
+QUEUED: dict[str, dict[str, Any]] = {
+    "slow": {"train.learning_rate": 0.001},
+    "fast": {"train.learning_rate": 0.02},
+    "fast-stream": {"train.learning_rate": 0.02, "evaluate.context": "stream"},
+    "another-seed": {"train.seed": 5},
+}
+IN_WORKSPACE = {"train.seed": 99}
 
 
 @pytest.mark.slow
-def test_eight_queued_experiments_and_a_repro_beside_them_all_arrive(tmp_path: Path) -> None:
-    project = Project(tmp_path, run={"tracking": True}, train={"max_steps": 20})
-    project.run("dvc", "repro", "encode")
+def test_queued_experiments_and_a_repro_beside_them_are_runs_with_params_curves_and_figures(
+    whole_run: Project, tmp_path: Path
+) -> None:
+    project = whole_run.copied_to(tmp_path / "project", train={"max_steps": 20})
+    for path in [*project.folder.glob("mlflow.db*"), project.folder / "dvc.lock"]:
+        path.unlink()  # the data's stages are still in DVC's cache of runs
     project.commit("the data")
-    for seed in range(1, COUNT + 1):
-        names = ("--name", f"seed-{seed}", "--set-param", f"train.seed={seed}")
-        project.run("dvc", "exp", "run", "--queue", *names)
-    project.run("dvc", "queue", "start", "--jobs", str(COUNT))
-    project.set_params({"train": {"seed": 99}})
-    assert project.reproduced()[-1] == "evaluate"  # in the workspace, meanwhile
+    for name, changes in QUEUED.items():
+        options = [f"--set-param={setting}={value}" for setting, value in changes.items()]
+        project.run("dvc", "exp", "run", "--queue", "--name", name, *options)
+    project.run("dvc", "queue", "start", "--jobs", str(len(QUEUED)))
+    project.set_params({"train": {"seed": IN_WORKSPACE["train.seed"]}})
+    assert project.reproduced() == ["train", "evaluate"]  # in the workspace, meanwhile
     deadline = time.monotonic() + 600
-    while (status := project.run("dvc", "queue", "status").stdout).count("Success") < COUNT:
+    while (status := project.run("dvc", "queue", "status").stdout).count("Success") < len(QUEUED):
         assert "Failed" not in status, status
         assert time.monotonic() < deadline, status
         time.sleep(2)
+
+    expected: dict[str | None, dict[str, Any]] = {**QUEUED, None: IN_WORKSPACE}
     said = project.run(sys.executable, "-m", "reprise.commands", "track", "sync").stdout
     assert said.splitlines()[-1].startswith(
-        f"{COUNT + 1} finished runs in git and DVC: 0 published"
+        f"{len(expected)} finished runs in git and DVC: 0 published"
     )
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("reprise")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    found = {run.data.params["train.seed"]: run.data.tags.get("DVC_EXP_NAME") for run in runs}
-    assert found == {**{f"{n}": f"seed-{n}" for n in range(1, COUNT + 1)}, "99": None}
-    for run in runs:
+    by_name = {run.data.tags.get("DVC_EXP_NAME"): run for run in runs}
+    assert len(runs) == len(by_name)
+    assert by_name.keys() == expected.keys()
+    for name, run in by_name.items():
+        assert name in (None, run.info.run_name)
+        params = {setting: run.data.params[setting] for setting in expected[name]}
+        assert params == {setting: str(value) for setting, value in expected[name].items()}
+        assert run.info.status == "FINISHED"
         history = client.get_metric_history(run.info.run_id, "loss/train_nats_per_token")
         assert [point.step for point in history] == [5, 10, 15, 20]
-        assert "test/bits_per_byte" in run.data.metrics
+    assert len({run.data.metrics["test/bits_per_byte"] for run in runs}) == len(runs)

@@ -61,11 +61,10 @@ def _md5(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def reference(whole_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The whole pipeline, unbroken, by one worker."""
-    project = Project(tmp_path_factory.mktemp("reference"), run={"workers": 1})
-    assert project.reproduced() == STAGES
-    return project
+    folder = tmp_path_factory.mktemp("reference") / "project"
+    return whole_run.copied_to(folder, run={"tracking": False})
 
 
 @pytest.mark.slow
@@ -167,44 +166,7 @@ def test_a_change_reruns_the_stages_that_it_must_and_no_other(
 
     # Data: one more document.
     project.add_document("new", "A new note\n\n    the array returns nothing new at all.")
-    assert project.reproduced()[:2] == ["download", "clean"]
+    assert project.reproduced("clean") == ["download", "clean"]
     changed = {name for name, md5 in project.hashes().items() if before.get(name) != md5}
     splits = {f"clean: data/clean/{split}.parquet" for split in ("train", "valid", "test")}
     assert len(splits & changed) == 1  # a new document moves no other
-
-
-@pytest.mark.slow
-def test_experiments_side_by_side_are_runs_of_their_own_with_params_curves_and_figures(
-    reference: Project, tmp_path: Path
-) -> None:
-    project = reference.copied_to(tmp_path / "copy")
-    project.set_params({"run": {"tracking": True, "workers": 1}})
-    project.commit("the whole pipeline")
-    # The last two train alike and differ in evaluation alone.
-    settings = [
-        ["train.learning_rate=0.001"],
-        ["train.learning_rate=0.02"],
-        ["train.learning_rate=0.02", "evaluate.context=stream"],
-    ]
-    names = ["slow", "fast", "fast-stream"]
-    for name, changes in zip(names, settings, strict=True):
-        options = [option for change in changes for option in ("--set-param", change)]
-        project.run("dvc", "exp", "run", "--queue", "--name", name, *options)
-    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
-    status = project.run("dvc", "queue", "status").stdout
-    assert status.count("Success") == 3, status
-
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("reprise").experiment_id])
-    assert sorted(run.info.run_name for run in runs) == sorted(names)
-    for run in runs:
-        changes = dict(change.split("=") for change in settings[names.index(run.info.run_name)])
-        assert {name: run.data.params[name] for name in changes} == changes
-        assert run.info.status == "FINISHED"
-        points = client.get_metric_history(run.info.run_id, "loss/train_nats_per_token")
-        assert [point.step for point in points] == list(range(5, 41, 5))
-        assert run.data.metrics["test/bits_per_byte"] > 0
-    bits = {run.info.run_name: run.data.metrics["test/bits_per_byte"] for run in runs}
-    assert len(set(bits.values())) == 3

@@ -19,9 +19,9 @@ from reprise.yaml_files import read_yaml
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("finished"), run={"workers": 1})
-    project.reproduced()
+def finished(whole_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("finished") / "project"
+    project = whole_run.copied_to(folder, run={"tracking": False})
     project.commit("the run")
     return project
 

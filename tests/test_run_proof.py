@@ -17,10 +17,8 @@ Change = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("finished"), run={"tracking": True})
-    project.reproduced()
-    return project
+def finished(whole_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return whole_run.copied_to(tmp_path_factory.mktemp("finished") / "project")
 
 
 @pytest.fixture

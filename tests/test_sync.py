@@ -24,12 +24,11 @@ NO_FILE = ("version.", "command", "reprise.process", "DVC_", "git.", "mlflow.")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def made(whole_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A commit, an experiment and an uncommitted change, all three run."""
-    project = Project(tmp_path_factory.mktemp("made"), run={"tracking": True})
+    project = whole_run.copied_to(tmp_path_factory.mktemp("made") / "project")
     # DVC pushes a commit's files only where the commit itself names the remote.
     project.run("dvc", "remote", "add", "--default", "store", "../store")
-    assert "evaluate" in project.reproduced()
     project.commit("a run")
     changed = ("-S", "train.learning_rate=0.02")
     project.run("dvc", "exp", "run", "--temp", "--name", "faster", *changed)

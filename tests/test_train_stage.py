@@ -30,6 +30,14 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.fixture(scope="module")
+def unbroken(encoded: Project) -> dict[str, str]:
+    """The results of a training that is never stopped."""
+    encoded.set_params({"train": {"learning_rate": 0.003}})
+    encoded.stage("train")
+    return results(encoded)
+
+
 @pytest.fixture
 def project(encoded: Project) -> Project:
     """Encoded data, nothing trained yet."""
@@ -76,12 +84,8 @@ def results(project: Project) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_killed_at_random_steps_and_resumed_gives_the_bytes_of_an_unbroken_run(
-    project: Project,
+    unbroken: dict[str, str], project: Project
 ) -> None:
-    project.stage("train")
-    unbroken = results(project)
-    for path in [*checkpoints(project), *project.folder.glob("data/train/*")]:
-        path.unlink()
     dice = random.Random(7)
     step = 0
     for _ in range(3):
@@ -98,12 +102,8 @@ def test_killed_at_random_steps_and_resumed_gives_the_bytes_of_an_unbroken_run(
 
 @pytest.mark.slow
 def test_killed_while_it_writes_a_checkpoint_the_run_goes_on_from_the_one_before(
-    project: Project,
+    unbroken: dict[str, str], project: Project
 ) -> None:
-    project.stage("train")
-    unbroken = results(project)
-    for path in [*checkpoints(project), *project.folder.glob("data/train/*")]:
-        path.unlink()
     # The process ends itself, as SIGKILL does, with half of the third checkpoint written.
     script = """
 import io, os, signal, pathlib

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,11 @@ class Poisoned:
 
 
 def state_at_the_end(
-    encoded: Path, model: dict[str, Any], train: dict[str, Any], told_to_stop: Sequence[int] = ()
+    encoded: Path,
+    model: dict[str, Any],
+    train: dict[str, Any],
+    told_to_stop: Sequence[int] = (),
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Of a run that is told to stop after these steps, saves, and goes on as another process."""
     params, valid = train_params(**train), EncodedSplit.open_in(encoded, "valid")
@@ -81,6 +85,7 @@ def state_at_the_end(
         run.lock.release()
         if not stopped:
             return run.training.state()
+        between()
 
 
 @pytest.mark.parametrize("stop", [10, 15, 16])
@@ -91,6 +96,30 @@ def test_what_is_gone_back_to_does_not_depend_on_where_a_run_was_stopped(
     assert unbroken["roll_backs"] == 1
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "another"))
     stopped = state_at_the_end(encoded, GPT2, ROLLS_BACK, told_to_stop=[stop])
+    assert first_difference(unbroken, stopped) == ""
+
+
+@pytest.mark.parametrize(("kept", "base"), [(2, 0), (3, 7)])
+def test_a_broken_checkpoint_that_a_fault_would_lead_back_to_costs_time_alone(
+    encoded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kept: int,
+    base: int,
+) -> None:
+    train = ROLLS_BACK | {"kept_checkpoints": kept}
+    unbroken = state_at_the_end(encoded, GPT2, train)
+    another = tmp_path / "another"
+    monkeypatch.setenv("DVC_ROOT", str(another))
+
+    def spoil() -> None:
+        (path,) = another.glob(".checkpoints/*/step-000000014.checkpoint")
+        path.write_bytes(path.read_bytes()[:-9])
+
+    stopped = state_at_the_end(encoded, GPT2, train, told_to_stop=[15], between=spoil)
+    assert f"the checkpoint of step 14 is needed too: going back to step {base}" in caplog.messages
+    assert stopped["roll_backs"] == 1
     assert first_difference(unbroken, stopped) == ""
 
 

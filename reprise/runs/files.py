@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ruamel.yaml import YAML
 
 from reprise.errors import PipelineError
+from reprise.runs.git import dubious_ownership
 from reprise.tracking.store import any_client, shown_uri, store_failures, unusable
 
 PARAMS = "params.yaml"
@@ -42,6 +43,7 @@ class Revision:
         from dvc.api import DVCFileSystem
         from dvc.exceptions import DvcException
         from dvc.scm import SCMError
+        from pygit2 import GitError
 
         self.name = revision
         try:
@@ -51,6 +53,10 @@ class Revision:
             raise PipelineError(
                 f"{revision}: no commit, branch, tag or experiment of DVC of this name ({error})"
             ) from None
+        except GitError as error:
+            if "not owned by current user" in str(error):
+                raise dubious_ownership(project) from None
+            raise PipelineError(f"{project.absolute()}: git: {error}") from None
 
     def read(self, path: str) -> bytes:
         from dvc.exceptions import DvcException

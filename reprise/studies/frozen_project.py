@@ -18,7 +18,7 @@ from typing import Any
 
 from reprise.errors import PipelineError
 from reprise.runs.experiments import experiments
-from reprise.runs.git import git, outer_environment
+from reprise.runs.git import GitUnusableError, git, outer_environment
 from reprise.yaml_files import read_yaml
 
 PIPELINE = "dvc.yaml"
@@ -30,6 +30,8 @@ class FrozenProject:
         self.project = project.resolve()
         try:
             self.baseline = git(project, "rev-parse", "--verify", "HEAD").strip()
+        except GitUnusableError:
+            raise
         except PipelineError as error:
             raise PipelineError(
                 f"{error}; experiments are kept in git: make a first commit, and run it again"

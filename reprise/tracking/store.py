@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from reprise.checkout import main_checkout
 from reprise.errors import PipelineError
@@ -23,6 +24,7 @@ T = TypeVar("T")
 RUN_KEY_TAG = "reprise.run_key"
 SQLITE = "sqlite:///"
 
+NO_ADDRESS = "a path with % or ? cannot be in the address of a database"
 SECONDS_FOR_LOCK = 60.0
 MAX_METRICS_PER_BATCH = 1000  # MLflow's limits
 MAX_PARAMS_PER_BATCH = 100
@@ -52,10 +54,9 @@ def connect(experiment: str) -> tuple["MlflowClient", str]:
 def existing_store(experiment: str) -> tuple["MlflowClient", str] | None:
     """A client and the experiment's id; None where store or experiment are not there, and they are
     not made. PipelineError where the store cannot be used."""
-    uri = tracking_uri()
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
-        return None
     try:
+        if (database := _database()) and not database.exists():
+            return None
         client, _ = _open_store()
         found = client.get_experiment_by_name(experiment)
     except store_failures() as error:
@@ -153,11 +154,15 @@ def store_failures() -> tuple[type[Exception], ...]:
 
 
 def unusable(error: BaseException) -> PipelineError:
-    remedy = "start the server"
-    if tracking_uri().startswith(SQLITE):
+    cause, remedy = root_cause(error), "start the server"
+    if cause == NO_ADDRESS:
+        remedy = "move the project to another folder"
+    elif tracking_uri().startswith(SQLITE) and "locked" in cause:
+        remedy = "wait for the process that holds it, and run the same command again"
+    elif tracking_uri().startswith(SQLITE):
         remedy = "move the file away (`reprise track sync` then publishes its finished runs anew)"
     return PipelineError(
-        f"MLflow at {shown_uri()}: {root_cause(error)}; {remedy}, or correct MLFLOW_TRACKING_URI"
+        f"MLflow at {shown_uri()}: {cause}; {remedy}, or correct MLFLOW_TRACKING_URI"
     )
 
 
@@ -184,11 +189,42 @@ def _open_store() -> tuple["MlflowClient", str | None]:
     for noisy in ("mlflow", "alembic", "urllib3"):  # a failure is told once, by the tracker
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     uri, artifacts = tracking_uri(), None
-    if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE)).absolute()
+    if database := _database():
         artifacts = (database.parent / "mlartifacts").as_uri()
         _make_database(database, artifacts)
+    else:
+        _check_address(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri), artifacts
+
+
+def _database() -> Path | None:
+    """The file of SQLite; None for a server. OSError where no address can name it."""
+    uri = tracking_uri()
+    if not uri.startswith(SQLITE):
+        return None
+    path = uri.removeprefix(SQLITE)
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        path = unquote(path.partition("?")[0])
+    if set(path) & set("%?"):
+        raise OSError(NO_ADDRESS)
+    return Path(path).absolute()
+
+
+def _check_address(uri: str) -> None:
+    """One that is none is a traceback of MLflow's, and for minutes it tries to reach a server of
+    SQL that is away."""
+    from mlflow.store.db.db_types import DATABASE_ENGINES
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    try:
+        engine = urlsplit(uri).scheme.partition("+")[0]
+    except ValueError as error:
+        raise OSError(str(error)) from None
+    if engine in DATABASE_ENGINES:
+        limits = {"connect_timeout": 10} if engine in ("postgresql", "mysql") else {}
+        with create_engine(uri, poolclass=NullPool, connect_args=limits).connect():
+            pass
 
 
 def _make_database(database: Path, artifacts: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from reprise.checkout import git_state
 from reprise.errors import PipelineError
@@ -33,7 +34,7 @@ from reprise.runs.files import (
     RunFiles,
     Workspace,
 )
-from reprise.runs.git import git
+from reprise.runs.git import GitUnusableError, git
 from reprise.tracking.data import data_hashes, hashes_of, is_current, output_hashes, read_lock
 from reprise.tracking.description import EVENTS
 from reprise.tracking.finished_run import RESULTS, publish
@@ -65,10 +66,14 @@ class State:
         return Revision(self.revision) if self.revision else Workspace()
 
     def lock(self) -> dict[str, Any]:
-        """dvc.lock; empty where there is none. Asked of git itself, since there may be many."""
+        """dvc.lock; empty where there is none, or it is broken. Asked of git itself, since there
+        may be many."""
         if self.revision is None:
             return read_lock()
-        lock = YAML(typ="safe", pure=True).load(_git("show", f"{self.revision}:{LOCK}"))
+        try:
+            lock = YAML(typ="safe", pure=True).load(_git("show", f"{self.revision}:{LOCK}"))
+        except YAMLError:  # with marks of a merge, say
+            return {}
         return lock if isinstance(lock, dict) else {}
 
 
@@ -169,5 +174,7 @@ def _git(*arguments: str) -> str:
     """What git says; nothing outside of a repository, and before its first commit."""
     try:
         return git(Path(), *arguments)
+    except GitUnusableError:
+        raise
     except PipelineError:
         return ""
