@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from reprise.checkout import experiment_tags, git_state, main_checkout
+from reprise.checkout import experiment_tags, git_difference, git_state, main_checkout
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,14 @@ def test_what_the_pipeline_writes_makes_the_tree_no_dirtier(repository: Path) ->
     (repository / "metrics" / "train.csv").touch()
     assert git_state(repository)["git.dirty"] == "false"
     assert git_state(repository / "metrics")["git.dirty"] == "false"
+
+
+def test_a_changed_text_in_another_encoding_is_no_fault(repository: Path) -> None:
+    path = repository / "params.yaml"
+    path.write_bytes("Straße: 1\n".encode("latin-1"))
+    git(repository, "commit", "--quiet", "-am", "second")
+    path.write_bytes("Straße: 2\n".encode("latin-1"))
+    assert git_difference(repository).endswith("-Stra\ufffde: 1\n+Stra\ufffde: 2\n")
 
 
 def test_outside_of_git_and_before_the_first_commit_there_is_no_state(tmp_path: Path) -> None:

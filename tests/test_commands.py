@@ -1,11 +1,12 @@
 """The verbs of `reprise`."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from project import ROOT
 
 from reprise.commands.__main__ import reprise
@@ -62,12 +63,35 @@ def test_what_finds_no_room_on_its_way_out_is_one_line() -> None:
     assert result.stderr == told
 
 
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = ui(port)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"error: --port: found {port}, which cannot be used (Address already in use); give "
+        "another one\n"
+    )
+
+
+def ui(port: int) -> Result:
+    command = ["ui", "--port", str(port), "--params", str(ROOT / "params.yaml")]
+    return CliRunner().invoke(reprise, command)
+
+
 def test_a_broken_database_of_ones_own_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     (tmp_path / "mlflow.db").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    result = CliRunner().invoke(reprise, ["ui", "--params", str(ROOT / "params.yaml")])
+    result = ui(free_port)
     assert result.exit_code == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert ": unable to open database file; move the file away (`reprise track sync` then" in line
@@ -75,7 +99,7 @@ def test_a_broken_database_of_ones_own_is_one_line(
 
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://name:secret@127.0.0.1:9")
-    result = CliRunner().invoke(reprise, ["ui", "--params", str(ROOT / "params.yaml")])
+    result = ui(port=9)
     assert result.exit_code == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: MLflow at http://127.0.0.1:9: ")

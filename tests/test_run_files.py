@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -6,6 +8,8 @@ import pytest
 
 from reprise.errors import PipelineError
 from reprise.runs.files import Revision, Workspace, read_json_of, read_yaml_of
+from reprise.runs.git import git
+from reprise.tracking.sync import sync
 
 
 def run(*command: str, folder: Path) -> None:
@@ -52,6 +56,34 @@ def test_what_has_left_the_cache_is_a_file_not_found(project: Path) -> None:
     run("dvc", "gc", "--workspace", "--force", "--quiet", folder=project)
     with pytest.raises(FileNotFoundError):
         Revision("HEAD~1", project).read("data/figures.json")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to another user")
+def test_a_repository_of_another_user_is_told(project: Path) -> None:
+    os.chown(project, 1234, 1234)
+    os.chown(project / ".git", 1234, 1234)
+    told = re.escape(f"{project}: belongs to another user, so git does not read it; if you trust")
+    with pytest.raises(PipelineError, match=told):
+        Revision("HEAD", project)
+    with pytest.raises(PipelineError, match=told):
+        git(project, "rev-parse", "HEAD")
+
+
+def test_without_git_there_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(PipelineError, match=r"^git: no program of this name is in PATH; install"):
+        git(project, "rev-parse", "HEAD")
+
+
+def test_a_broken_lock_of_a_commit_has_no_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "dvc.lock").write_text("schema: '2.0'\n<<<<<<< HEAD\n=======\n")
+    run("git", "add", ".", folder=project)
+    run("git", "commit", "--quiet", "-m", "broken", folder=project)
+    (project / "dvc.lock").unlink()
+    monkeypatch.chdir(project)
+    assert list(sync()) == []
 
 
 def test_an_unknown_name_is_told(project: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,10 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from reprise.errors import Interrupted
+from reprise.errors import Interrupted, PipelineError
 from reprise.params.run import RunParams
 from reprise.tracking.process import may_live, this_process
+from reprise.tracking.store import connect, existing_store, unusable
 from reprise.tracking.tracker import Tracker
 
 RUN = RunParams(
@@ -481,6 +483,68 @@ def test_a_missing_database_driver_is_told_once(
     line, _ = warnings_of(caplog)
     assert line.startswith("MLflow at mysql+oursql://localhost/runs: ")
     assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/runs", "connection failed: "),
+        (
+            "sqlite:////nowhere/a%2520b/mlflow.db",
+            "a path with ?, or % and two digits, cannot be in the address ",
+        ),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_told_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    uri: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr("mlflow.MlflowClient.__init__", None)  # which would try for minutes
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    use_and_finish(start(), tmp_path / "samples.txt")
+    shown = uri.replace("me:secret@", "")
+    line, last = warnings_of(caplog)
+    assert line.startswith(f"MLflow at {shown}: {told}")
+    assert last == NOT_ALL.format(shown)
+
+
+def test_a_project_whose_path_no_address_can_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "what?"
+    folder.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    with pytest.raises(PipelineError) as error:
+        existing_store("reprise")
+    assert str(error.value) == (
+        f"MLflow at sqlite:///{folder}/mlflow.db: a path with ?, or % and two digits, cannot be "
+        "in the address of a database; move the project to another folder, or correct "
+        "MLFLOW_TRACKING_URI"
+    )
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_what_stands_after_the_path_of_a_database_is_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/a%20b.db?timeout=5")
+    assert existing_store("reprise") is None
+    connect("reprise")
+    assert {path.name for path in folder.iterdir()} == {"a b.db", "a b.db.lock"}
+    assert existing_store("reprise") is not None
+
+
+def test_a_locked_database_is_not_to_be_moved_away(bare_checkout: Path) -> None:
+    error = unusable(sqlite3.OperationalError("database is locked"))
+    assert str(error) == (
+        f"MLflow at sqlite:///{bare_checkout}/mlflow.db: database is locked; wait for the process "
+        "that holds it, and run the same command again, or correct MLFLOW_TRACKING_URI"
+    )
 
 
 class Server:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 RUN_KEY_TAG = "reprise.run_key"
 SQLITE = "sqlite:///"
 
-NO_ADDRESS = "a path with % or ? cannot be in the address of a database"
+NO_ADDRESS = "a path with ?, or % and two digits, cannot be in the address of a database"
 SECONDS_FOR_LOCK = 60.0
 MAX_METRICS_PER_BATCH = 1000  # MLflow's limits
 MAX_PARAMS_PER_BATCH = 100
@@ -205,7 +205,7 @@ def _database() -> Path | None:
     path = uri.removeprefix(SQLITE)
     if os.environ.get("MLFLOW_TRACKING_URI"):
         path = unquote(path.partition("?")[0])
-    if set(path) & set("%?"):
+    if "?" in path or unquote(path) != path:
         raise OSError(NO_ADDRESS)
     return Path(path).absolute()
 
