@@ -110,8 +110,10 @@ class CheckpointFolder:
     def _set_aside(path: Path, ending: str, why: str) -> None:
         """Under another name, where it is in nobody's way; what stays is passed over again."""
         other = path.with_name(f"{path.name}.{ending}")
-        with suppress(OSError):
+        try:
             path.replace(other)
+        except OSError:
+            other = path
         log.warning("%s: %s, so it is passed over; you can remove %s", path, why, other.name)
 
     def remove_after(self, step: int) -> None:
