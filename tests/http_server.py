@@ -1,6 +1,7 @@
 """A real HTTP server for tests, on loopback, that behaves as well or as badly as it is told."""
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -102,3 +103,9 @@ def _answer(handler: BaseHTTPRequestHandler, served: Served | None, asked: str |
         if place >= size // 2:
             time.sleep(silence)
             silence = 0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

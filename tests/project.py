@@ -120,7 +120,7 @@ class Project:
         return self.run(sys.executable, "-m", f"stages.{name}", check=check)
 
     def reproduced(self, *stages: str) -> list[str]:
-        """Run the pipeline, or it as far as these stages; those that ran."""
+        """Run the pipeline, or no further than these stages; those that ran."""
         output = self.run("dvc", "repro", *stages).stdout
         prefix = "Running stage '"
         return [line[len(prefix) : -2] for line in output.splitlines() if line.startswith(prefix)]

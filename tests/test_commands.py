@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from http_server import free_port
 from project import ROOT
 
 from reprise.commands.__main__ import reprise
@@ -63,13 +64,6 @@ def test_what_finds_no_room_on_its_way_out_is_one_line() -> None:
     assert result.stderr == told
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -87,11 +81,11 @@ def ui(port: int) -> Result:
 
 
 def test_a_broken_database_of_ones_own_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mlflow.db").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    result = ui(free_port)
+    result = ui(free_port())
     assert result.exit_code == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert ": unable to open database file; move the file away (`reprise track sync` then" in line

@@ -15,7 +15,7 @@ QUEUED: dict[str, dict[str, Any]] = {
     "slow": {"train.learning_rate": 0.001},
     "fast": {"train.learning_rate": 0.02},
     "fast-stream": {"train.learning_rate": 0.02, "evaluate.context": "stream"},
-    "another-seed": {"train.seed": 5},
+    **{f"seed-{seed}": {"train.seed": seed} for seed in range(1, 6)},
 }
 IN_WORKSPACE = {"train.seed": 99}
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
+from http_server import free_port
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -427,12 +428,6 @@ def use_and_finish(tracker: Tracker, path: Path) -> None:
     tracker.log_figures({"b": 1.0})
     tracker.log_artifacts({"evaluate/samples.txt": path})
     tracker.finish()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def test_an_unreachable_server_is_told_once_without_its_password(
