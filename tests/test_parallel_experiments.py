@@ -1,7 +1,10 @@
 """Experiments of DVC side by side, on a database that none of them finds: no run is lost."""
 
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,34 @@ QUEUED: dict[str, dict[str, Any]] = {
 IN_WORKSPACE = {"train.seed": 99}
 
 
+def until_queue_says(project: Project, word: str, times: int) -> None:
+    deadline = time.monotonic() + 600
+    while (status := project.run("dvc", "queue", "status").stdout).count(word) < times:
+        assert "Failed" not in status, status
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+
+
+@contextmanager
+def queue_running(project: Project, jobs: int) -> Iterator[None]:
+    """Inside, DVC works on what is queued. Its workers keep a pipe that they were started with, and
+    one that meets a file half written by another stays for good, so that they get no pipe here and
+    are told to stop."""
+    subprocess.run(
+        ["dvc", "queue", "start", "--jobs", str(jobs)],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    try:
+        until_queue_says(project, "Running", 1)
+        yield
+    finally:
+        project.run("dvc", "queue", "stop")
+
+
 @pytest.mark.slow
 def test_queued_experiments_and_a_repro_beside_them_are_runs_with_params_curves_and_figures(
     whole_run: Project, tmp_path: Path
@@ -36,14 +67,10 @@ def test_queued_experiments_and_a_repro_beside_them_are_runs_with_params_curves_
     for name, changes in QUEUED.items():
         options = [f"--set-param={setting}={value}" for setting, value in changes.items()]
         project.run("dvc", "exp", "run", "--queue", "--name", name, *options)
-    project.run("dvc", "queue", "start", "--jobs", str(len(QUEUED)))
-    project.set_params({"train": {"seed": IN_WORKSPACE["train.seed"]}})
-    assert project.reproduced() == ["train", "evaluate"]  # in the workspace, meanwhile
-    deadline = time.monotonic() + 600
-    while (status := project.run("dvc", "queue", "status").stdout).count("Success") < len(QUEUED):
-        assert "Failed" not in status, status
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
+    with queue_running(project, jobs=len(QUEUED)):
+        project.set_params({"train": {"seed": IN_WORKSPACE["train.seed"]}})
+        assert project.reproduced() == ["train", "evaluate"]  # in the workspace, meanwhile
+        until_queue_says(project, "Success", len(QUEUED))
 
     expected: dict[str | None, dict[str, Any]] = {**QUEUED, None: IN_WORKSPACE}
     said = project.run(sys.executable, "-m", "reprise.commands", "track", "sync").stdout
