@@ -155,6 +155,8 @@ class Stage:
             env={**project.environment, "PYTHONPATH": str(project.folder)},
             stderr=subprocess.PIPE,
             text=True,
+            # It would be deaf to it where the tests run under nohup.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
 
     def wait_for_checkpoint(self) -> None:
