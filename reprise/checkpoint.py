@@ -147,8 +147,8 @@ class CheckpointFolder:
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    content = buffer.getbuffer()
-    with replacing(path) as scratch, scratch.open("wb") as file:
+    # Released here: Python before 3.12.2 can crash when a failed write leaves a view as garbage.
+    with buffer.getbuffer() as content, replacing(path) as scratch, scratch.open("wb") as file:
         file.write(MAGIC + hashlib.sha256(content).digest())
         file.write(content)
 

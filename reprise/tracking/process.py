@@ -63,8 +63,9 @@ def may_live(process: str) -> bool:
 
 
 def _version(package: str) -> str | None:
+    """That of the module where it is loaded: it names the build too, such as 2.11.0+cu130."""
     try:
-        return version(package)
+        return getattr(sys.modules.get(package), "__version__", None) or version(package)
     except PackageNotFoundError:
         return None
 
