@@ -30,7 +30,7 @@ test: setup
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 ci: setup
 	reprise check
