@@ -145,7 +145,7 @@ def test_a_failed_write_leaves_the_checkpoint_before(
     ) as told:
         folder.save(2, state(2))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001.checkpoint"]
-    # A view of memory that is garbage together with what it views crashes Python before 3.12.2.
+    # A view of a BytesIO that is garbage together with it can crash Python 3.12.
     frames = (frame for frame, _ in traceback.walk_tb(told.tb))
     views = [v for f in frames for v in f.f_locals.values() if isinstance(v, memoryview)]
     assert views

@@ -24,7 +24,7 @@ IN_WORKSPACE = {"train.seed": 99}
 
 
 def until_queue_says(project: Project, word: str, times: int) -> None:
-    deadline = time.monotonic() + 1800
+    deadline = time.monotonic() + 600
     while (status := project.run("dvc", "queue", "status").stdout).count(word) < times:
         assert "Failed" not in status, status
         assert time.monotonic() < deadline, status
