@@ -147,7 +147,8 @@ class CheckpointFolder:
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    # Released here: Python before 3.12.2 can crash when a failed write leaves a view as garbage.
+    # Released here: Python 3.12 can crash where a failed write leaves the view as garbage (its
+    # issue 111211, seen with 3.12.1).
     with buffer.getbuffer() as content, replacing(path) as scratch, scratch.open("wb") as file:
         file.write(MAGIC + hashlib.sha256(content).digest())
         file.write(content)
