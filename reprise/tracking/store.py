@@ -172,6 +172,16 @@ def root_cause(error: BaseException) -> str:
     return _without_password(str(error).strip().partition("\n")[0])
 
 
+def is_late(error: BaseException) -> bool:
+    """Whether a server took the request, and did not answer in time."""
+    from urllib3.exceptions import ReadTimeoutError
+
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ReadTimeoutError):
+        found = found.__cause__ or found.__context__
+    return found is not None
+
+
 def shown_uri() -> str:
     return _without_password(tracking_uri())
 

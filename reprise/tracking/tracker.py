@@ -4,8 +4,8 @@ A run belongs to a run key (tag `reprise.run_key`): training starts it, a resume
 with it, evaluation adds to it, or makes it from the tracked files where there is none.
 
 What cannot be recorded never stops or slows the work: a thread of its own sends what waits. Where
-the store is away it tries again, less and less often, and once more at the end; what is missed
-then, `reprise track sync` publishes from the files.
+the store is away it tries again, less and less often, and once more at the end; finished work gives
+one that is only slow a minute then. What is missed, `reprise track sync` publishes from the files.
 """
 
 import logging
@@ -30,6 +30,7 @@ from reprise.tracking.store import (
     RUN_KEY_TAG,
     batches,
     connect,
+    is_late,
     log_params,
     log_tags,
     root_cause,
@@ -58,6 +59,7 @@ HASH_PREFIX = "md5/"  # of tags: the path of a file or folder that DVC tracks ->
 
 SECONDS_BETWEEN_SENDS = 5.0
 MAX_SECONDS_BETWEEN_TRIES = 60.0
+MAX_SECONDS_FOR_SLOW_STORE = 60.0  # at the end
 ROUNDING = 1e-5  # metrics/train.csv has six digits
 
 
@@ -89,6 +91,7 @@ class Tracker:
     def __init__(self) -> None:
         self.run_id = ""  # from when the store has answered
         self.is_away = False  # the store does not answer
+        self._is_slow = False  # the last request was taken, and not answered in time
         self._wanted: WantedRun | None = None  # None: nothing is recorded
         self._client: MlflowClient | None = None
         self._start_time = 0  # milliseconds since 1970
@@ -274,7 +277,12 @@ class Tracker:
                 seconds = SECONDS_BETWEEN_SENDS
             else:
                 seconds = min(max(2 * seconds, SECONDS_BETWEEN_SENDS), MAX_SECONDS_BETWEEN_TRIES)
-        if not self._work() or not self._end():
+        patience = MAX_SECONDS_FOR_SLOW_STORE if self._status == "FINISHED" else 0.0
+        deadline = time.monotonic() + patience
+        while not (arrived := self._work() and self._end()):
+            if not self._is_slow or time.monotonic() > deadline:
+                break
+        if not arrived:
             log.warning(
                 "MLflow at %s: not all was recorded; `reprise track sync` publishes it from the "
                 "files when it is back",
@@ -291,6 +299,7 @@ class Tracker:
                 self._do_jobs(self._client)
                 self._send_system(self._client)
         except store_failures() as error:
+            self._is_slow = is_late(error)
             self._tell(error)
             return False
         if self.is_away:
@@ -303,7 +312,8 @@ class Tracker:
             if self._client is not None and not self._was_finished:
                 ended = self._wanted.start_time if self._wanted else None  # now, if not in the past
                 self._client.set_terminated(self.run_id, self._status, ended)
-        except store_failures():
+        except store_failures() as error:
+            self._is_slow = is_late(error)
             return False
         return True
 
