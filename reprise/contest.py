@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from reprise.arrow import arrow_of, numbers_in, strings_of
 from reprise.baselines import Baseline, document_nats
 from reprise.dataset import EncodedSplit
 from reprise.dynamic_evaluation import DynamicEvaluation, Pace
@@ -168,9 +169,9 @@ def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -
                 rows = slice(first, first + batch.num_rows)
                 first += batch.num_rows
                 columns = {
-                    "split": pa.array([result.split] * batch.num_rows),
+                    "split": strings_of([result.split] * batch.num_rows),
                     **{name: batch[name] for name in COUNTED},
-                    **{name: pa.array(values[rows]) for name, values in result.columns.items()},
+                    **{name: arrow_of(values[rows]) for name, values in result.columns.items()},
                 }
                 table = pa.table(columns)
                 writer = writer or opened.enter_context(
@@ -182,8 +183,7 @@ def write_documents(path: Path, encoded: Path, results: Sequence[SplitResult]) -
 def write_quantiles(path: Path, encoded: Path, result: SplitResult) -> None:
     """CSV for a plot: by percent of the split's documents, the bits a byte that so many do not
     exceed, for the model and each baseline on its own order."""
-    table = pq.read_table(encoded / f"{result.split}.parquet", columns=["bytes"])
-    counted = table["bytes"].to_numpy()
+    counted = numbers_in(encoded / f"{result.split}.parquet", "bytes")
     percents = np.arange(101)
     columns = {
         name.removesuffix("nats").rstrip("_") or MODEL: np.percentile(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reprise.arrow import numbers_in
 from reprise.corpus import SPLITS, read_row_group, row_sizes
 from reprise.errors import PipelineError
 from reprise.files import read_json
@@ -101,7 +102,7 @@ def _in_order(clean: dict[str, Any], first: list[str]) -> dict[str, Any]:
 
 def _lengths(path: Path) -> npt.NDArray[np.int64]:
     with _readable(path, "encode"):
-        return pq.read_table(path, columns=["tokens"])["tokens"].to_numpy()
+        return numbers_in(path, "tokens")
 
 
 def piece_uses(path: Path, pieces: int) -> npt.NDArray[np.int64]:

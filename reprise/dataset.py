@@ -18,10 +18,10 @@ from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from reprise.arrow import numbers_in
 from reprise.errors import PipelineError
 from reprise.files import read_json
 from reprise.params.train import TrainParams
@@ -61,7 +61,7 @@ class EncodedSplit:
     def open(cls, ids_path: Path, documents_path: Path, boundary: int) -> Self:
         try:
             ids = np.load(ids_path, mmap_mode="r")
-            tokens = pq.read_table(documents_path, columns=["tokens"])["tokens"].to_numpy()
+            tokens = numbers_in(documents_path, "tokens")
         except (OSError, ValueError, EOFError) as error:
             reason = str(error).partition("\n")[0]
             raise PipelineError(

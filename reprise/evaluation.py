@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from reprise.arrow import numpy_of
 from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
 from reprise.models.language_model import LanguageModel, select_rows
@@ -231,7 +232,7 @@ class Counts:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(columns=names):
                 for name in names:
-                    sums[name] += int(batch[name].to_numpy().sum())
+                    sums[name] += int(numpy_of(batch[name]).sum())
             return cls(documents=file.metadata.num_rows, **sums)
 
 

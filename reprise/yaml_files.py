@@ -1,6 +1,7 @@
 """YAML 1.2, as DVC reads it: `1e-3` is a number, `on` is a word."""
 
-import io
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,16 @@ def read_yaml(path: Path, remedy: str) -> dict[Any, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path}: cannot be read: {error}") from None
     try:
-        data = YAML(typ="safe", pure=True).load(io.StringIO(text))
+        data = deepcopy(_parsed(text))
     except YAMLError as error:
         raise PipelineError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
         raise PipelineError(f"{path}: expected a mapping of names, found {found}; {remedy}")
     return data
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    """Kept, since a stage reads params.yaml for one section after another, 0.1 s each time."""
+    return YAML(typ="safe", pure=True).load(text)

@@ -317,3 +317,14 @@ def test_a_missing_input_is_one_line(project: Project) -> None:
     assert result.stderr == (
         "error: nowhere/vocabulary.json: no such file; run `dvc repro` to make it\n"
     )
+
+
+def test_without_tracking_neither_mlflow_nor_pandas_is_loaded(project: Project) -> None:
+    """MLflow takes 1.6 s to import, pandas 0.5 s."""
+    project.set_params({"train": {"max_steps": 20, "steps_per_validation": 10}})
+    for stage in ("train", "evaluate"):
+        script = (
+            f"import sys\nfrom stages.{stage} import main\nmain([], standalone_mode=False)\n"
+            "print({'mlflow', 'pandas', 'pyarrow.dataset'} & sys.modules.keys())"
+        )
+        assert project.run(sys.executable, "-c", script).stdout == "set()\n"

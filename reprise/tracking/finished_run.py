@@ -94,7 +94,7 @@ def publish(
         tracker.log_figures(figures_of(read_json(paths[FIGURES])))
         tracker.log_artifacts({n: path for n, path in paths.items() if n not in NOT_ARTIFACTS})
         counts = read_json(paths[COUNTS]) if COUNTS in paths else {}
-        tracker.log_inputs(data_sets(params["download"]["corpus"], data, counts))
+        tracker.log_inputs(partial(data_sets, params["download"]["corpus"], data, counts))
         if WEIGHTS in paths and VOCABULARY in paths:
             needed: dict[str, Any] = {"weights": paths[WEIGHTS], "settings": paths[SETTINGS]}
             tracker.add(partial(log_model, **needed, vocabulary=paths[VOCABULARY]))

@@ -207,8 +207,9 @@ class Tracker:
         for name, path in paths.items():
             self.add(partial(_log_artifact, path=path, folder=name.rpartition("/")[0]))
 
-    def log_inputs(self, inputs: "list[DatasetInput]") -> None:
-        self.add(lambda client, run_id: client.log_inputs(run_id, inputs))
+    def log_inputs(self, inputs: "Callable[[], list[DatasetInput]]") -> None:
+        """What `inputs` gives when the store answers."""
+        self.add(lambda client, run_id: client.log_inputs(run_id, inputs()))
 
     def log_hashes(self, hashes: Mapping[str, str], outputs: bool = True) -> None:
         """MD5 by the path of each file or folder. Where the run repeats another and these are

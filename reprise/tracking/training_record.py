@@ -1,6 +1,7 @@
 """What training puts into MLflow."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def start_of_training(
     hashes = data_hashes(read_lock())
     counts = read_json(COUNTS) if COUNTS.exists() else {}
     tracker.log_hashes(hashes, outputs=False)
-    tracker.log_inputs(data_sets(params["download"]["corpus"], hashes, counts))
+    tracker.log_inputs(partial(data_sets, params["download"]["corpus"], hashes, counts))
     return tracker
 
 
