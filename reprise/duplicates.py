@@ -23,7 +23,7 @@ from reprise.minhash import NO_KEY, jaccard, shingle_set
 from reprise.parallel import Workers, ordered_map
 from reprise.params.clean import CleanParams
 from reprise.progress import Progress
-from reprise.scratch import Scratch
+from reprise.scratch import Scratch, save_array
 from reprise.words import Hashes64, Words
 
 Documents = npt.NDArray[np.int64]
@@ -42,8 +42,7 @@ class Groups:
     @classmethod
     def of_one(cls, path: Path, documents: int) -> "Groups":
         """Each document is a group of its own."""
-        with path.open("wb") as file:
-            np.save(file, np.arange(documents, dtype=np.int64))
+        save_array(path, np.arange(documents, dtype=np.int64))
         return cls(path)
 
     def copied_to(self, path: Path) -> "Groups":
@@ -98,13 +97,15 @@ def find_duplicates(
     """The groups of equal texts, and the groups of equal and similar ones."""
     bands = 0 if params.near_duplicates == "off" else params.minhash_bands
     with Progress("duplicates", 1 + bands, "rows of keys") as progress:
-        equal = Groups.of_one(scratch.path(0, "equal"), documents)
+        with scratch.writable(0, "equal") as path:
+            equal = Groups.of_one(path, documents)
         if len(_ranges(0, documents)) == 1:
             workers = 1  # there is nothing to share out
         for pairs in ordered_map(partial(_equal, scratch=scratch), _ranges(0, documents), workers):
             equal.join(pairs)
         progress.advance()
-        alike = equal.copied_to(scratch.path(0, "alike"))
+        with scratch.writable(0, "alike") as path:
+            alike = equal.copied_to(path)
         work = partial(
             _similar,
             scratch=scratch,

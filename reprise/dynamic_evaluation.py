@@ -91,6 +91,7 @@ class DynamicEvaluation:
         weights = list(model.parameters())
         sums = [usual.sum() for usual in self.usual_gradients]
         mean = torch.stack(sums).sum() / model.parameter_count()
+        mean.clamp_(min=torch.finfo(mean.dtype).tiny)  # where the model is sure of all tokens
         pulls = [(self.pace.decay * usual / mean).clamp(max=1) for usual in self.usual_gradients]
         scales = [usual + self.pace.epsilon for usual in self.usual_gradients]
         with (

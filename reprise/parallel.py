@@ -8,7 +8,9 @@ a cluster may be done twice: when a worker is lost, and it changes nothing but w
 files of its own. A Dask worker needs one thread (`--nthreads 1`).
 """
 
+import _thread
 import atexit
+import errno
 import logging
 import os
 import pickle
@@ -17,12 +19,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Any, Literal, TypeVar
 
+import psutil
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -87,6 +91,7 @@ def _in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) 
     while window.goes_on:
         try:
             with (
+                _exhaustion_told(),
                 parallel_config(backend="loky", inner_max_num_threads=1),
                 Parallel(
                     n_jobs=workers,
@@ -113,6 +118,57 @@ def _in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) 
                 ) from error
             log.warning("a worker process was ended by the system; its work is done again")
             window.start_again()
+
+
+@contextmanager
+def _exhaustion_told() -> Iterator[None]:
+    """PipelineError where the system gives no more processes, threads or shared memory.
+
+    Where a thread of the pool gets none the pool would wait for it without end; so it interrupts
+    the main thread.
+    """
+    interrupted = False
+    before = threading.excepthook
+
+    def interrupt(of_thread: threading.ExceptHookArgs, /) -> None:
+        nonlocal interrupted
+        if not _is_of_exhaustion(of_thread.exc_value):
+            before(of_thread)
+        elif not interrupted:
+            interrupted = True
+            _thread.interrupt_main()
+
+    threading.excepthook = interrupt
+    try:
+        yield
+    except (RuntimeError, OSError, KeyboardInterrupt) as error:
+        if interrupted or _is_of_exhaustion(error):
+            for child in psutil.Process().children():
+                with suppress(psutil.Error):  # who has ended by itself
+                    if any("popen_loky" in word for word in child.cmdline()):
+                        child.kill()  # who has just begun would tell that there is nobody
+            raise PipelineError(
+                "the system gives no more processes or threads; lower run.workers, or raise the "
+                "limit (ulimit -u), and run the same command again"
+            ) from None
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            raise PipelineError(
+                "/dev/shm is full, which processes share; free some of it, or set run.workers to 1"
+            ) from None
+        raise
+    finally:
+        threading.excepthook = before
+
+
+def _is_of_exhaustion(error: BaseException | None) -> bool:
+    """Or led to it: what joblib leaves behind cannot be cleared away without more threads."""
+    while error is not None:
+        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+            return True
+        if isinstance(error, BlockingIOError):  # of fork
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _on_dask(function: Callable[[T], R], items: Iterable[T], engine: Engine) -> Iterator[R]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ class Scratch:
     shown: Path  # the folder as a person knows it
 
     def save(self, shard: int, kind: str, values: npt.NDArray[Any]) -> None:
-        with self.writable(shard, kind) as path, path.open("wb") as file:
-            np.save(file, values)
+        with self.writable(shard, kind) as path:
+            save_array(path, values)
 
     def load(self, shard: int, kind: str) -> npt.NDArray[Any]:
         return np.load(self.path(shard, kind))
@@ -71,6 +72,13 @@ class Scratch:
         """The shard of a document, counted through the whole corpus, and its number there."""
         shard = int(np.searchsorted(self.starts, document, "right")) - 1
         return shard, document - int(self.starts[shard])
+
+
+def save_array(path: Path, values: npt.NDArray[Any]) -> None:
+    """np.save, by Python's own writing: NumPy's raises an OSError that does not say whether the
+    disk is full."""
+    with path.open("wb") as file:
+        np.save(SimpleNamespace(write=file.write), values)
 
 
 @contextmanager

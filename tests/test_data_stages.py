@@ -376,23 +376,24 @@ def full_disk(limit: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "name"),
+    ("stage", "limit", "name"),
     [
-        ("download", "data/download/files/a.txt"),
-        ("clean", "data/clean/.unfinished/0000000.documents"),
-        ("tokenize", "data/tokenize/tokenizer.model"),
-        ("encode", "data/encode/train.npy"),
+        ("download", 4096, "data/download/files/a.txt"),
+        ("clean", 4096, "data/clean/.unfinished/0000000.documents"),
+        ("clean", 1 << 20, "data/clean/.unfinished/0000000.table"),
+        ("tokenize", 4096, "data/tokenize/tokenizer.model"),
+        ("encode", 4096, "data/encode/train.npy"),
     ],
 )
 def test_a_full_disk_is_told_and_nothing_half_written_stays(
-    place: Path, stage: str, name: str
+    place: Path, stage: str, limit: int, name: str
 ) -> None:
     Path("texts/a.txt").write_text(sentences(3000))
     run_all(*STAGES[: STAGES.index(stage)])
     done = subprocess.run(
         [sys.executable, "-c", f"from stages.{stage} import main; main()"],
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "PYTHONDONTWRITEBYTECODE": "1"},
-        preexec_fn=full_disk(4096),
+        preexec_fn=full_disk(limit),
         capture_output=True,
         text=True,
         check=False,

@@ -144,6 +144,17 @@ def test_with_a_full_decay_each_segment_meets_the_trained_weights_and_one_step()
     assert found == pytest.approx(sums, rel=1e-5)
 
 
+def test_where_all_usual_gradients_are_zero_nothing_is_drawn_back() -> None:
+    model, split = small_model("gru"), random_split(documents=4)
+    found = []
+    for decay in (0.0, 1.0):
+        dynamic = prepared(model, replace(PACE, decay=decay))
+        zeros = [torch.zeros_like(usual) for usual in dynamic.usual_gradients]
+        found += [replace(dynamic, usual_gradients=zeros).document_nats(model, split, CPU)]
+    assert np.isfinite(found).all()
+    assert np.array_equal(*found)
+
+
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])
 def test_every_token_is_scored_once(architecture: str) -> None:
     model, split = small_model(architecture), random_split()

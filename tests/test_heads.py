@@ -179,6 +179,19 @@ def test_the_adaptive_head_learns_in_bf16_too(architecture: str) -> None:
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
 
 
+def test_the_adaptive_head_scores_in_float32_in_bf16_too() -> None:
+    """On a CPU autocast would round each log p to bfloat16, by up to 0.1 nats."""
+    torch.manual_seed(0)
+    head = AdaptiveHead(10_001, 64, (500, 3_000))
+    hidden = torch.randn(3, 64)
+    with torch.no_grad():
+        expected = head.logits(hidden)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = head.logits(hidden)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_cutoff_beyond_the_vocabulary_is_told() -> None:
     with pytest.raises(PipelineError) as error:
         build_model(model_params(adaptive_cutoffs=[10, 20], tie_weights=False), 20)

@@ -209,6 +209,43 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     assert list(temporary.glob("reprise-*")) == []
 
 
+THREADS_RUN_OUT = """
+import math, sys, threading
+from reprise.errors import PipelineError
+from reprise.parallel import ordered_map
+left, start = int(sys.argv[1]), threading.Thread.start
+def counted(thread):
+    global left
+    left -= 1
+    if left < 0:
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = counted
+try:
+    print(list(ordered_map(math.sqrt, [1.0, 4.0, 9.0], 2)))
+except PipelineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2, 9])
+def test_where_threads_run_out_that_is_told(threads: int) -> None:
+    """With one, it is a thread of joblib that gets no more, and joblib would wait without end."""
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS_RUN_OUT, str(threads)],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    told = (
+        "the system gives no more processes or threads; lower run.workers, or raise the limit "
+        "(ulimit -u), and run the same command again\n"
+    )
+    assert done.stdout == (told if threads < 2 else "[1.0, 2.0, 3.0]\n")
+
+
 def _alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

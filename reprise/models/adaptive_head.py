@@ -75,7 +75,8 @@ class AdaptiveHead(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden (N, E) -> log-probabilities (N, V) in float32; the caller keeps N small."""
-        log_p: Tensor = self.groups.log_prob(hidden.float())
+        with _exact_softmax(hidden.device.type):
+            log_p: Tensor = self.groups.log_prob(hidden.float())
         return log_p.float()
 
     @property
@@ -83,9 +84,13 @@ class AdaptiveHead(nn.Module):
         return rows_scored_at_once(self.vocabulary_size)
 
     def _nats(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        device = hidden.device.type
-        # A CPU's autocast leaves log_softmax in bfloat16, which torch's module cannot put together.
-        autocast = torch.is_autocast_enabled(device) and device != "cpu"
-        with torch.autocast(device, torch.get_autocast_dtype(device), enabled=autocast):
+        with _exact_softmax(hidden.device.type):
             nats: Tensor = -self.groups(hidden, targets).output.float().sum()
         return nats
+
+
+def _exact_softmax(device: str) -> torch.autocast:
+    """As it is, but on a CPU without autocast, which leaves log_softmax in bfloat16 there; nor
+    can torch's module put that together with its gradient."""
+    wanted = torch.is_autocast_enabled(device) and device != "cpu"
+    return torch.autocast(device, torch.get_autocast_dtype(device), enabled=wanted)

@@ -160,7 +160,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
         (scale,) = outer
         return (
-            hidden_gradient.mul_(scale.to(hidden_gradient.dtype)),  # nobody else has them
+            hidden_gradient.mul_(scale),  # nobody else has them
             weight_gradient.mul_(scale),
             bias_gradient.mul_(scale),
             None,
