@@ -22,10 +22,11 @@ from torch import Tensor
 from reprise.checkpoint import CheckpointFolder
 from reprise.dataset import EncodedSplit
 from reprise.errors import PipelineError
-from reprise.files import read_json, write_json
+from reprise.files import read_json, readable_write_errors, write_json
 from reprise.launching import Processes, run_processes
 from reprise.params.model import ModelParams
 from reprise.params.train import TrainParams
+from reprise.scratch import save_array
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ def prove_resume(
     stopped = f"stopped after step {stop}"
     with tempfile.TemporaryDirectory(prefix="reprise-") as name:
         place = Path(name)
-        ids = _write_sample(encoded, place / "encode", short, vocabulary_size)
+        with readable_write_errors(place):
+            ids = _write_sample(encoded, place / "encode", short, vocabulary_size)
         params = {"model": model.model_dump(mode="json"), "train": short.model_dump(mode="json")}
         write_json(place / "params.json", params)
         parts = [("unbroken", steps), ("repeated", steps), (stopped, stop), (stopped, steps)]
@@ -247,7 +249,7 @@ def _write_sample(encoded: Path, sample: Path, train: TrainParams, vocabulary_si
             split = _first_tokens(EncodedSplit.open_in(encoded, name), count)
         else:
             split = _random_split(count, vocabulary_size, train.seed)
-        np.save(sample / f"{name}.npy", split.ids)
+        save_array(sample / f"{name}.npy", split.ids)
         lengths = pa.table({"tokens": np.diff(split.offsets)})
         pq.write_table(lengths, sample / f"{name}.parquet")
     return f"first tokens of {encoded}" if there else "random ids"

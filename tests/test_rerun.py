@@ -1,11 +1,16 @@
 """`reprise rerun` on a finished run, and DVC's remote, from which one is restored."""
 
+import re
+import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import psutil
 import pytest
 from project import Project
 from ruamel.yaml import YAML
@@ -184,6 +189,68 @@ def test_two_runs_from_nothing_in_two_folders_are_the_same(finished: Project) ->
     result = rerun(finished, "twice", "--tiny", "params.yaml")
     (line,) = lines_of(result, "same", "differs")
     assert line.startswith("same     run twice from nothing: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "tiny.yaml: no such file; give a file with the settings of all stages by --tiny"),
+        ("", "tiny.yaml: expected a mapping of names, found nothing; give a file with the setti"),
+        ("a: [", "tiny.yaml: not YAML: "),
+        ("train: {seed: 1}", "tiny.yaml: download: this section is missing; copy it from a recipe"),
+    ],
+)
+def test_wrong_settings_of_two_runs_are_told(
+    finished: Project, content: str | None, told: str
+) -> None:
+    path = finished.folder / "tiny.yaml"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_text(content)
+    result = rerun(finished, "twice", "--tiny", "tiny.yaml", check=False)
+    path.unlink(missing_ok=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {told}")
+
+
+def test_a_base_that_is_not_there_is_told_before_anything_runs(finished: Project) -> None:
+    result = rerun(finished, "--base", "no-branch", check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: --base: no-branch: no commit, branch, tag or exp")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("step", ["restore", "twice"])
+def test_a_folder_without_git_is_told(finished: Project, tmp_path: Path, step: str) -> None:
+    copy = finished.copied_to(tmp_path / "copy")
+    shutil.rmtree(copy.folder / ".git")
+    result = rerun(copy, step, check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert re.search(r"^error: .*not a git repository", result.stderr, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_signal_ends_two_runs_and_leaves_nothing(finished: Project, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reprise.commands", "rerun", "twice", "--tiny", "params.yaml"],
+        cwd=finished.folder,
+        env={**finished.environment, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("reprise-*/workers-1/data/download/*")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert told.splitlines()[-1] == "error: run twice: stopped by SIGTERM; nothing is left"
+    assert list(tmp_path.glob("reprise-*")) == []
+    assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
 @pytest.mark.slow

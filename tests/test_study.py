@@ -1,5 +1,7 @@
 """The files of studies: their points, and what is told of wrong ones."""
 
+import math
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,36 @@ def test_wrong_values_are_told_as_those_of_params_yaml_and_once(tmp_path: Path) 
     assert faults(tmp_path, grid={"train.max_steps": [10, 2400]}) == [
         "point max_steps=10: train: warmup_steps 50 must be below max_steps 10"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("train.learning_rate", math.nan, "point learning_rate=nan: train.learning_rate: "),
+        ("download.corpus", date(2026, 1, 5), "point corpus=2026-01-05: download.corpus: "),
+    ],
+)
+def test_values_that_no_setting_takes_are_told(
+    tmp_path: Path, name: str, value: object, told: str
+) -> None:
+    (line,) = faults(tmp_path, grid={name: [value]})
+    assert line.startswith(told)
+
+
+def test_a_base_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError) as caught:
+        study(tmp_path, base="recipes/no.yaml", grid={"train.seed": [1]})
+    path = tmp_path / "own.yaml"
+    assert str(caught.value) == f"recipes/no.yaml: no such file; study.base in {path} names it"
+
+
+@pytest.mark.parametrize("name", ["my study", "a..b", "a.", "-a", "a~1", "a:b"])
+def test_a_name_that_git_does_not_take_is_refused_before_anything_runs(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / f"{name}.yaml").touch()
+    with pytest.raises(PipelineError, match="cannot be a part of a name in git"):
+        load_study(tmp_path, name)
 
 
 def test_a_wrong_study_is_told_key_by_key(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Studies run in projects of their own: of a toy pipeline, and the real one."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from permissions import bound_by_permissions
 from project import Project
 from ruamel.yaml import YAML
 
@@ -15,7 +17,7 @@ from reprise.errors import PipelineError
 from reprise.runs.experiments import experiments
 from reprise.runs.files import Revision
 from reprise.studies.frozen_project import FrozenProject, source_paths
-from reprise.studies.running import error_line
+from reprise.studies.running import alone, error_line
 
 PIPELINE: dict[str, Any] = {
     "stages": {
@@ -169,6 +171,38 @@ def test_a_file_that_the_pipeline_reads_and_git_does_not_know_is_told(toy: Proje
             FrozenProject(toy.folder)
     finally:
         pipeline.write_text(committed)
+
+
+@pytest.mark.slow
+def test_a_mere_change_of_a_files_time_is_none(toy: Project, tmp_path: Path) -> None:
+    clone = toy.cloned_to(tmp_path / "clone")
+    os.utime(clone.folder / "dvc.yaml", (1, 1))
+    frozen = FrozenProject(clone.folder)
+    assert frozen.snapshot == frozen.baseline
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir(mode=0o555)
+    with (
+        bound_by_permissions(),
+        pytest.raises(PipelineError, match=r"^studies/rates: cannot be written: Permission denied"),
+        alone(Path("studies/rates")),
+    ):
+        pass
+
+
+def test_one_process_at_a_time_runs_a_study(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / "rates"),
+        pytest.raises(PipelineError, match="another process runs this study"),
+        alone(tmp_path / "rates"),
+    ):
+        pass
+    with alone(tmp_path / "rates"):
+        pass
 
 
 def test_sources_are_what_stages_need_and_do_not_make() -> None:

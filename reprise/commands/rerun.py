@@ -28,6 +28,8 @@ def rerun(steps: tuple[str, ...], base: str, tiny: Path, report: Path) -> None:
     from reprise.reruns import rerun as library
 
     chosen = steps or STEPS
+    if "report" in chosen:
+        library.check_base(Path(), base)
     checks = []
     for check in library.checks_of(chosen, Path(), tiny):
         checks.append(check)

@@ -5,6 +5,7 @@ import re
 from contextlib import chdir
 from pathlib import Path
 
+from reprise.errors import PipelineError
 from reprise.reruns.dvc_process import run_dvc
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,13 @@ def enter_runs(project: Path) -> None:
     The remote's run cache alone restores nothing here: small outputs (`cache: false`) are in git
     and not in the remote, and stages whose curves are among them are not in the run cache.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with chdir(project), Repo() as repo, repo.lock:  # the run cache takes paths from here
-        for stage in repo.index.stages:
-            if not stage.changed():
-                repo.stage_cache.save(stage)
+    try:
+        with chdir(project), Repo() as repo, repo.lock:  # the run cache takes paths from here
+            for stage in repo.index.stages:
+                if not stage.changed():
+                    repo.stage_cache.save(stage)
+    except DvcException as error:
+        raise PipelineError(f"restore: {' '.join(str(error).split())}") from None

@@ -37,6 +37,14 @@ def reproduce(project: Path, *, pull: bool) -> None:
         )
 
 
+def check_base(project: Path, base: str) -> None:
+    """PipelineError where there is no such commit to compare with."""
+    try:
+        Revision(base, project)
+    except PipelineError as error:
+        raise PipelineError(f"--base: {error}") from None
+
+
 def report(project: Path, base: str, path: Path, checks: Sequence[Check]) -> None:
     """Write the run in the workspace beside the one committed as `base`."""
     write_report(path, Revision(base, project), Workspace(project), checks)

@@ -5,23 +5,31 @@ Neither has anything in DVC's cache, so every stage runs; every hash must be the
 
 import logging
 import shutil
-import subprocess
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
+import psutil
 from ruamel.yaml import YAML
 
 from reprise.checks import Check
-from reprise.errors import PipelineError
+from reprise.errors import Interrupted, PipelineError
+from reprise.files import readable_write_errors
+from reprise.params.loading import params_faults
 from reprise.reruns.dvc_lock import LockedStage, differing, locked_stages
 from reprise.reruns.dvc_process import run_dvc
 from reprise.runs.files import LOCK, PARAMS
+from reprise.runs.git import git
 from reprise.yaml_files import read_yaml
 
 WORKERS = (1, 2)
 REMEDY = "look for what depends on the folder, the order of the work, the time or chance"
 LAST_LINES = 20
+SECONDS_TO_END = 20
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +37,10 @@ log = logging.getLogger(__name__)
 def repeat_checks(project: Path, params: Path) -> Iterator[Check]:
     """Run what is in the checkout `project`, with the settings in `params`, in temporary folders;
     PipelineError where a stage fails."""
-    with tempfile.TemporaryDirectory(prefix="reprise-") as place:
+    remedy = "give a file with the settings of all stages by --tiny"
+    if faults := params_faults(str(params), read_yaml(params, remedy)):
+        raise PipelineError(*faults)
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="reprise-") as place:
         runs = [
             _run_from_nothing(project, params, Path(place) / f"workers-{workers}", workers)
             for workers in WORKERS
@@ -55,20 +66,44 @@ def copy_checkout(project: Path, folder: Path) -> None:
     """The files that git has or would add, as they lie in `project`, as a repository of their own;
     no cache, and nothing that was made."""
     listed = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in _git(project, *listed).split("\0"):
+    for name in git(project, *listed).split("\0"):
         source, target = project / name, folder / name
         if name and name != LOCK and (source.is_file() or source.is_symlink()):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-    _git(folder, "init", "--quiet")
+    git(folder, "init", "--quiet")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """As Ctrl-C does, so that nothing is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        started = psutil.Process().children(recursive=True)
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in psutil.wait_procs(started, timeout=SECONDS_TO_END)[1]:
+            process.kill()
+        raise Interrupted(f"run twice: stopped by {signal.Signals(number).name}; nothing is left")
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run_from_nothing(
     project: Path, params: Path, folder: Path, workers: int
 ) -> dict[str, LockedStage]:
-    copy_checkout(project, folder)
-    shutil.copy(params, folder / PARAMS)
-    _set_run(folder / PARAMS, workers)
+    with readable_write_errors(folder):
+        copy_checkout(project, folder)
+        shutil.copy(params, folder / PARAMS)
+        _set_run(folder / PARAMS, workers)
     run_dvc(folder, "cache", "dir", "--local", str(folder / ".dvc" / "cache"), capture=True)
     log.info("%s from nothing, with run.workers %d, in %s", params, workers, folder)
     ran = run_dvc(folder, "repro", capture=True)
@@ -94,8 +129,3 @@ def _hashes(stages: Mapping[str, LockedStage]) -> dict[str, str]:
     """Of all that a stage wrote or read; what was written stands first, stage by stage."""
     written = {path: md5 for stage in stages.values() for path, md5 in stage.writes.items()}
     return written | {path: md5 for stage in stages.values() for path, md5 in stage.reads.items()}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,10 @@ class FrozenProject:
             raise PipelineError(
                 f"{error}; experiments are kept in git: make a first commit, and run it again"
             ) from None
-        # The tracked files as they lie there; neither they nor git's index are touched.
+        # The tracked files as they lie there; neither they nor what is staged are touched. The
+        # times of files are looked up anew, since git stash fails where nothing else has changed.
+        with suppress(PipelineError):  # it ends with 1 where there are changes
+            git(project, "update-index", "-q", "--refresh")
         self.snapshot = git(project, "stash", "create").strip() or self.baseline
         self._sources = source_paths(read_yaml(project / PIPELINE, "run in the project's folder"))
         self._refuse_unknown_files()

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from reprise.errors import Interrupted, PipelineError
-from reprise.files import canonical_json, write_json
+from reprise.files import canonical_json, readable_write_errors, write_json
 from reprise.interruption import StopRequest
 from reprise.runs.experiments import Experiment, experiments
 from reprise.studies.frozen_project import Checkout, FrozenProject
@@ -102,7 +102,7 @@ def run_study(study: Study, project: Path) -> list[PointState]:
     )
     if waiting:
         folder = project / WORK / study.name
-        with _alone(folder), frozen.checked_out(folder / "checkout") as checkout:
+        with alone(folder), frozen.checked_out(folder / "checkout") as checkout:
             _run_points(study, waiting, checkout)
     return point_states(study, project, frozen)
 
@@ -233,12 +233,18 @@ def _take_over(params: Any, name: str, value: object) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else is here meanwhile; PipelineError where somebody is."""
+    lock = FileLock(folder / "lock", timeout=0)
     try:
-        with FileLock(folder / "lock", timeout=0):
-            yield
+        with readable_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout:
         raise PipelineError(
             f"{folder}: another process runs this study; wait for it, or stop it"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()

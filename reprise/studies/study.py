@@ -28,7 +28,7 @@ from pydantic import BeforeValidator, Field
 from reprise.errors import PipelineError
 from reprise.files import canonical_json
 from reprise.params.base import Section
-from reprise.params.loading import did_you_mean, params_faults, read_params, section_faults
+from reprise.params.loading import did_you_mean, params_faults, section_faults
 from reprise.studies.solving import Solve, solved
 from reprise.yaml_files import read_yaml
 
@@ -134,7 +134,12 @@ def word(value: object) -> str:
     """A setting's value as in YAML."""
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value) if isinstance(value, str) else canonical_json(value)
+    if isinstance(value, str):
+        return value
+    try:
+        return canonical_json(value)
+    except (TypeError, ValueError):  # a date, or what is no number: no setting takes it
+        return str(value)
 
 
 def names_of_studies(folder: Path) -> list[str]:
@@ -149,6 +154,11 @@ def load_study(folder: Path, name: str) -> Study:
             f"{folder}: no study {name!r}; there are: {', '.join(names) or 'none'}"
             f"{did_you_mean(name, names)}"
         )
+    if not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", name):
+        raise PipelineError(
+            f"{folder}: study {name!r} cannot be a part of a name in git, as its experiments have "
+            "it; give the file one of letters, digits, _ and -, with single dots within"
+        )
     path = folder / f"{name}.yaml"
     data = read_yaml(path, "write the study first")
     _told(section_faults(f"{path}: study", StudyFile, data))
@@ -156,7 +166,7 @@ def load_study(folder: Path, name: str) -> Study:
     places = [(f"{path}: study.solve.{i}", item) for i, item in enumerate(file.solve)]
     _told([fault for place, item in places for fault in section_faults(place, Solve, item)])
     solves = [Solve.model_validate(item) for item in file.solve]
-    base = read_params(Path(file.base))
+    base = read_yaml(Path(file.base), f"study.base in {path} names it")
     _told([*params_faults(file.base, base), *_unknown_names(path, file, solves, base)])
     return Study(name, file, _points(path, file, solves, base))
 
@@ -184,8 +194,9 @@ def _points(
         point = Point(overrides, sizes, own)
         faults += _of_point(path, point, found or params_faults("", own), faults)
         points += [point]
+    _told(faults)
     known = [canonical_json(point.params) for point in points]
-    faults += [
+    faults = [
         f"{path}: study: the point {point.label} stands there twice"
         for number, point in enumerate(points)
         if known[number] in known[:number]
