@@ -290,7 +290,10 @@ def test_a_missing_or_broken_file_is_told(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"{tmp_path}/params.yaml: no such file; run from the project's folder or give --params"
     )
-    assert lines_for(tmp_path, "train: [1")[0].startswith("not YAML: ")
+    assert lines_for(tmp_path, "train: [1") == [
+        'not YAML: while parsing a flow sequence in "<file>", line 1, column 8 '
+        "expected ',' or ']', but got '<stream end>' in \"<file>\", line 1, column 10"
+    ]
     assert lines_for(tmp_path, "3")[0] == (
         "expected a mapping of names, found a int; run from the project's folder or give --params"
     )
