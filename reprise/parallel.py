@@ -8,13 +8,13 @@ a cluster may be done twice: when a worker is lost, and it changes nothing but w
 files of its own. A Dask worker needs one thread (`--nthreads 1`).
 """
 
-import _thread
 import atexit
 import errno
 import logging
 import os
 import pickle
 import shutil
+import sys
 import threading
 import time
 from collections import deque
@@ -40,6 +40,10 @@ R = TypeVar("R")
 ITEMS_AHEAD_PER_WORKER = 3
 MOST_BYTES_IN_A_PIPE = 2048  # at once (4096) with what joblib adds
 MOST_DEATHS = 3  # of workers, without a result in between
+NO_MORE_PROCESSES = (
+    "the system gives no more processes or threads; lower run.workers, or raise the limit "
+    "(ulimit -u), and run the same command again"
+)
 SECONDS_TO_CONNECT = 15
 SECONDS_WITHOUT_WORKERS = 120
 
@@ -124,33 +128,27 @@ def _in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) 
 def _exhaustion_told() -> Iterator[None]:
     """PipelineError where the system gives no more processes, threads or shared memory.
 
-    Where a thread of the pool gets none the pool would wait for it without end; so it interrupts
-    the main thread.
+    Where it is a thread of the pool that gets none, the pool would wait for it without end, with
+    locks that clearing away waits for too: the process ends at once, with the same line.
     """
-    interrupted = False
     before = threading.excepthook
 
-    def interrupt(of_thread: threading.ExceptHookArgs, /) -> None:
-        nonlocal interrupted
+    def end(of_thread: threading.ExceptHookArgs, /) -> None:
         if not _is_of_exhaustion(of_thread.exc_value):
             before(of_thread)
-        elif not interrupted:
-            interrupted = True
-            _thread.interrupt_main()
+            return
+        _kill_workers()
+        sys.stderr.write(f"error: {NO_MORE_PROCESSES}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
-    threading.excepthook = interrupt
+    threading.excepthook = end
     try:
         yield
-    except (RuntimeError, OSError, KeyboardInterrupt) as error:
-        if interrupted or _is_of_exhaustion(error):
-            for child in psutil.Process().children():
-                with suppress(psutil.Error):  # who has ended by itself
-                    if any("popen_loky" in word for word in child.cmdline()):
-                        child.kill()  # who has just begun would tell that there is nobody
-            raise PipelineError(
-                "the system gives no more processes or threads; lower run.workers, or raise the "
-                "limit (ulimit -u), and run the same command again"
-            ) from None
+    except (RuntimeError, OSError) as error:
+        if _is_of_exhaustion(error):
+            _kill_workers()
+            raise PipelineError(NO_MORE_PROCESSES) from None
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
             raise PipelineError(
                 "/dev/shm is full, which processes share; free some of it, or set run.workers to 1"
@@ -158,6 +156,14 @@ def _exhaustion_told() -> Iterator[None]:
         raise
     finally:
         threading.excepthook = before
+
+
+def _kill_workers() -> None:
+    """Those who have just begun would tell at length that nobody waits for them."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # who has ended by itself
+            if any("popen_loky" in word for word in child.cmdline()):
+                child.kill()
 
 
 def _is_of_exhaustion(error: BaseException | None) -> bool:
