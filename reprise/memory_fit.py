@@ -2,8 +2,9 @@
 
 The state (weights, gradients, optimizer, average, best weights) follows from the parameters'
 shapes, so a network on torch's meta device will do. What a row keeps for the backward pass is
-counted in a small forward pass of the real network. The sum is a floor: the working space of single
-kernels is not in it, which is what the share in `device_memory` leaves room for.
+counted in a small forward pass of the real network. What the process itself takes, and on a CPU the
+holes between blocks, are added as they were measured. The working space of single kernels is not in
+the sum, which is what the share in `device_memory` leaves room for.
 
 B rows, T tokens.
 """
@@ -29,8 +30,14 @@ from reprise.training import Objective
 
 FLOAT = 4  # bytes: weights, gradients and all that optimizers keep are in float32
 
-# A Python process with torch, Fabric and MLflow before it does anything, measured on Linux.
+# A Python process with torch and MLflow, and what one that trains has more: Fabric, TensorBoard,
+# the code of a step's kernels. Measured on Linux.
 PROCESS_BYTES = 500_000_000
+TRAINING_BYTES = 60_000_000
+# So much more than the blocks of a step the heap takes: a freed block lies between others and, as
+# all are aligned, seldom has room for one of its size; worse where lengths change. Measured with
+# glibc 2.36: 0.1 to 0.5, and 0.4 to 3.
+HOLES, HOLES_OF_LENGTHS = 0.3, 1.0
 # What a drawn segment may be longer than train.sequence_length: five deviations.
 LONGER_SEGMENT = 25  # tokens
 
@@ -66,11 +73,13 @@ class StepMemory:
     device: str
     state: State
     activations: Activations
+    holes: float = HOLES  # on a CPU, as a share of what a step takes
 
     def peak(self, rows: int) -> int:
         """Bytes of the device at the fullest moment: in a step, or on a CPU while saving.
 
-        On a CPU the process itself and the copies for a checkpoint are in the same memory.
+        On a CPU the process itself, the holes of its heap and the copies for a checkpoint are in
+        the same memory.
         """
         state, activations = self.state, self.activations
         stays = state.weights + state.optimizer + state.average
@@ -78,7 +87,8 @@ class StepMemory:
         if self.device in ("cuda", "xpu"):
             return stays + step
         saving = state.weights + state.saved  # copies of the weights, and the file's content
-        return PROCESS_BYTES + stays + state.best + max(step, saving)
+        process = PROCESS_BYTES + TRAINING_BYTES
+        return process + stays + state.best + max(round(step * (1 + self.holes)), saving)
 
     def parts(self, rows: int) -> str:
         """For people: what takes how much, the largest first."""
@@ -147,7 +157,8 @@ def step_memory(
     """
     limit = usable_memory(machine.device, params.devices)
     state = state_memory(network_shapes(model_params, vocabulary_size), params)
-    memory = StepMemory(machine.device, state, Activations(fixed=0, row=0))
+    holes = HOLES_OF_LENGTHS if params.variable_length else HOLES
+    memory = StepMemory(machine.device, state, Activations(fixed=0, row=0), holes)
     if memory.peak(0) > limit:
         return memory
     with torch.device("cpu" if params.strategy == "fsdp" else machine.device):
@@ -219,7 +230,7 @@ def rows_at_once(memory: StepMemory, params: TrainParams) -> int:
         if of_process % rows == 0 and memory.peak(rows) <= limit:
             return rows
     raise PipelineError(
-        f"train: not even one row at once fits: at least {in_bytes(memory.peak(1))} are needed, "
+        f"train: not even one row at once fits: about {in_bytes(memory.peak(1))} are needed, "
         f"but of the {memory.device}'s memory {in_bytes(limit)} may be used: {memory.parts(1)}; "
         f"{remedies(params, 1)}; or try it all the same with train.micro_batch_size 1"
     )

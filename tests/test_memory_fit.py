@@ -138,11 +138,13 @@ def test_a_gpu_holds_all_but_the_best_weights() -> None:
 
 
 def test_a_cpu_holds_the_process_and_what_is_saved_too() -> None:
-    on_cpu = replace(ON_GPU, device="cpu")
+    on_cpu = replace(ON_GPU, device="cpu", holes=0.0)
     process = on_cpu.peak(0) - (100 + 200 + 100) - (100 + 400)  # its copies outweigh the step
     assert process > 10**8
     assert on_cpu.peak(35) == on_cpu.peak(0)  # 100 + 50 + 35 * 10 are as much
     assert on_cpu.peak(36) == on_cpu.peak(0) + 10
+    with_holes = replace(on_cpu, holes=0.5)
+    assert with_holes.peak(136) == with_holes.peak(36) + 100 * 10 * 1.5
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
@@ -174,7 +176,7 @@ def test_where_not_one_row_fits_the_line_says_what_takes_how_much(
     with pytest.raises(PipelineError) as error:
         rows_at_once(ON_GPU, train_params(sequence_length=64))
     assert str(error.value) == (
-        "train: not even one row at once fits: at least 460 bytes are needed, but of the cuda's "
+        "train: not even one row at once fits: about 460 bytes are needed, but of the cuda's "
         "memory 459 bytes may be used: optimizer 200 bytes, weights 100 bytes, gradients 100 "
         "bytes, best weights 100 bytes, activations of one row 60 bytes; lower "
         "train.sequence_length (now 64), set train.optimizer (now adamw) to adafactor, set "
@@ -187,7 +189,7 @@ def test_a_network_beyond_all_memory_is_refused_without_being_built() -> None:
     params = train_params()
     huge = model_params(embedding_size=2**20, hidden_size=2**20)  # 70 TB of weights
     memory = step_memory(huge, 50_000, params, resolve(params, huge))
-    with pytest.raises(PipelineError, match=r"at least [\d.e+]+ TB are needed"):
+    with pytest.raises(PipelineError, match=r"about [\d.e+]+ TB are needed"):
         rows_at_once(memory, params)
 
 
@@ -260,6 +262,7 @@ def test_other_errors_stay_what_they_are(text: str) -> None:
 
 PEAK = """
 import resource, sys
+import mlflow.store.tracking.sqlalchemy_store, torch.utils.tensorboard  # as a run has them
 sys.path.insert(0, {tests!r})
 from helpers import model_params, new_training, random_split, train_params
 from reprise.memory_fit import step_memory, rows_at_once
@@ -278,7 +281,7 @@ print(memory.peak(rows_at_once(memory, params)), memory.peak(0))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])
-def test_the_estimate_is_within_a_factor_of_two_of_a_real_process(architecture: str) -> None:
+def test_the_estimate_is_within_a_third_of_a_real_process(architecture: str) -> None:
     script = PEAK.format(
         tests=str(Path(__file__).parent),
         model={
@@ -288,14 +291,14 @@ def test_the_estimate_is_within_a_factor_of_two_of_a_real_process(architecture: 
             "feedforward_size": 512,
             "layers": 3,
         },
-        train={"batch_size": 64, "sequence_length": 128, "max_steps": 2, "warmup_steps": 1},
+        train={"batch_size": 64, "sequence_length": 128, "max_steps": 5, "warmup_steps": 1},
     )
     output = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     ).stdout
     real, estimate, without_rows = map(int, output.split())
     assert estimate > 1.4 * without_rows  # so the rows count
-    assert real / 2 < estimate < 2 * real
+    assert real / 1.33 < estimate < 1.33 * real
 
 
 STARVED = """

@@ -132,7 +132,7 @@ def test_a_network_that_does_not_fit_is_refused_in_a_line_for_each_reason(
     assert result.exit_code == 1
     assert "\ntrain " in result.stdout
     memory, of_evaluate, disk = result.stderr.splitlines()
-    assert memory.startswith("error: train: not even one row at once fits: at least ")
+    assert memory.startswith("error: train: not even one row at once fits: about ")
     assert ", but of the cpu's memory " in memory
     assert of_evaluate.startswith("error: evaluate: ")
     assert disk.startswith("error: train: ")
@@ -148,7 +148,7 @@ def test_rows_of_ones_own_choice_that_do_not_fit_are_refused(
     assert [line.partition(",")[0].partition(" of memory")[0] for line in lines] == [
         "error: clean: 603 MB",
         "error: encode: 822 MB",
-        "error: train: 500 MB",
+        "error: train: 560 MB",
         lines[3].partition(" of memory")[0],  # evaluate's
     ]
     assert lines[2].endswith(

@@ -90,7 +90,7 @@ class AdaptiveHead(nn.Module):
 
 
 def _exact_softmax(device: str) -> torch.autocast:
-    """As it is, but on a CPU without autocast, which leaves log_softmax in bfloat16 there; nor
-    can torch's module put that together with its gradient."""
+    """As it is, but on a CPU without autocast, which leaves log_softmax in bfloat16 there: too
+    few digits, and torch's module cannot put its parts together then."""
     wanted = torch.is_autocast_enabled(device) and device != "cpu"
     return torch.autocast(device, torch.get_autocast_dtype(device), enabled=wanted)
