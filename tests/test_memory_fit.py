@@ -281,7 +281,7 @@ print(memory.peak(rows_at_once(memory, params)), memory.peak(0))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])
-def test_the_estimate_is_within_a_third_of_a_real_process(architecture: str) -> None:
+def test_the_estimate_is_within_half_of_a_real_process(architecture: str) -> None:
     script = PEAK.format(
         tests=str(Path(__file__).parent),
         model={
@@ -298,7 +298,7 @@ def test_the_estimate_is_within_a_third_of_a_real_process(architecture: str) -> 
     ).stdout
     real, estimate, without_rows = map(int, output.split())
     assert estimate > 1.4 * without_rows  # so the rows count
-    assert real / 1.33 < estimate < 1.33 * real
+    assert real / 1.5 < estimate < 1.5 * real
 
 
 STARVED = """
